@@ -1,0 +1,291 @@
+"""The commands: each turns what was asked into an :class:`Answer` and prints nothing.
+
+Whatever takes long to import is imported by the command that needs it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from metasim import summaries
+from metasim.errors import RunError, UserError
+from metasim.summaries import Answer
+
+if TYPE_CHECKING:
+    from metasim.config import Experiment
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Learn the parameters of simulated scenes from images without labels.",
+    epilog="Exit codes: 0 success, 1 failure, 2 a mistake in what was asked, 130 interrupted.",
+)
+grammar_app = typer.Typer(help="Scene grammars.")
+renderers_app = typer.Typer(help="Installed renderers, and whether they keep the contract.")
+app.add_typer(grammar_app, name="grammar")
+app.add_typer(renderers_app, name="renderers")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, nothing else.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...", help="Settings put over the file's.", show_default=False
+    ),
+]
+
+
+@app.command()
+def train(
+    experiment: Annotated[
+        str | None, typer.Argument(metavar="EXPERIMENT.yaml", show_default=False)
+    ] = None,
+    settings: Settings = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN_DIR", help="Go on with a run that was stopped."),
+    ] = None,
+    as_json: Json = False,
+) -> Answer:
+    """Learn from an experiment's target images."""
+    from metasim.config import load_experiment
+    from metasim.terminal import progress_on
+
+    file, given = _file_and_settings(experiment, settings)
+    if resume is None:
+        if file is None:
+            raise typer.BadParameter("name an EXPERIMENT.yaml, or --resume RUN_DIR")
+        wanted = load_experiment(file, given)
+    elif file is not None:
+        _refuse_another(load_experiment(file, given), resume, given)
+    from metasim import experiment as runner  # imports torch: only once the input is right
+
+    with progress_on(sys.stderr) as progress:
+        if resume is None:
+            summary = runner.train(wanted, progress=progress)
+        else:
+            summary = runner.resume(resume, given, progress=progress)
+    return Answer(dict(summary), summaries.run(summary))
+
+
+@app.command()
+def generate(
+    source: Annotated[Path, typer.Argument(metavar="RUN_DIR|GRAMMAR.yaml", show_default=False)],
+    more: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FORMAT|KEY=VALUE]...",
+            help="Further formats, and options of --renderer.",
+            show_default=False,
+        ),
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="How many images.")] = ...,  # type: ignore[assignment]
+    out: Annotated[Path, typer.Option(help="A new folder, or that of --resume.")] = ...,  # type: ignore[assignment]
+    formats: Annotated[
+        list[str] | None, typer.Option("--format", help="coco by default; may be repeated.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="The run's own by default.")] = None,
+    renderer: Annotated[
+        str | None, typer.Option(help="What draws, instead of the renderer the source names.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where a run was stopped.")
+    ] = False,
+    as_json: Json = False,
+) -> Answer:
+    """Write a labelled dataset, from a run (tuned) or from a grammar."""
+    from metasim.config import renderer_spec
+    from metasim.terminal import progress_on
+
+    options = [word for word in more or () if "=" in word]
+    words = [word for word in more or () if "=" not in word]
+    if words and not formats:
+        raise typer.BadParameter(f"unexpected {words[0]!r}; formats are given with --format")
+    if options and renderer is None:
+        raise typer.BadParameter(f"{options[0]!r} is an option of a renderer; give --renderer")
+    named = [name for word in [*(formats or ["coco"]), *words] for name in word.split(",") if name]
+    spec = renderer_spec(renderer, options) if renderer else None
+    if not source.exists():
+        raise RunError(f"{source} must be the directory of a run or a grammar; it does not exist")
+    from metasim import experiment as runner
+
+    with progress_on(sys.stderr) as progress:
+        made = runner.generate(
+            source,
+            count=count,
+            out=out,
+            formats=tuple(dict.fromkeys(named)),
+            seed=seed,
+            renderer=spec,
+            resume=resume,
+            progress=progress,
+        )
+    return Answer(dict(made), f"{count} images: {out}")
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN_DIR", show_default=False)],
+    as_json: Json = False,
+) -> Answer:
+    """Write a run's report.html anew, and say whether it worked."""
+    from metasim import experiment as runner
+
+    found = runner.report(run)
+    return Answer(dict(found), summaries.run(found))
+
+
+@app.command()
+def validate(
+    experiment: Annotated[
+        str | None, typer.Argument(metavar="EXPERIMENT.yaml", show_default=False)
+    ] = None,
+    settings: Settings = None,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema.")] = False,
+    as_json: Json = False,
+) -> Answer:
+    """Check an experiment: every mistake at once, with line and column."""
+    from metasim.config import json_schema, load_experiment
+
+    if schema:
+        found = json_schema()
+        return Answer(found, json.dumps(found, indent=2))
+    file, given = _file_and_settings(experiment, settings)
+    if file is None:
+        raise typer.BadParameter("name an EXPERIMENT.yaml, or give --schema")
+    data = summaries.describe(load_experiment(file, given))
+    return Answer(data, summaries.experiment(data))
+
+
+@renderers_app.command("list")
+def list_renderers(as_json: Json = False) -> Answer:
+    """List the installed renderers and what they draw."""
+    from metasim.config.renderers import find
+    from metasim.render.plugins import installed
+
+    rows: list[dict[str, Any]] = []
+    for name, point in installed().items():
+        found = find(name, None)
+        row: dict[str, Any] = {"name": name, "class": point.value}
+        if isinstance(found, str):
+            rows.append({**row, "problem": found})
+        else:
+            rows.append({**row, "kinds": {k: sorted(v) for k, v in found.kinds.items()}})
+    return Answer({"renderers": rows}, summaries.renderers(rows))
+
+
+@renderers_app.command("check")
+def check_renderer(
+    name: Annotated[str, typer.Argument(metavar="NAME|module:Class", show_default=False)],
+    options: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY=VALUE]...", help="Options of the renderer.", show_default=False
+        ),
+    ] = None,
+    grammar: Annotated[
+        Path | None, typer.Option(help="Scenes to draw, instead of the renderer's own example.")
+    ] = None,
+    as_json: Json = False,
+) -> Answer:
+    """Check whether a renderer keeps the contract."""
+    from metasim import testing
+    from metasim.config import load_grammar, renderer_spec
+    from metasim.render.plugins import load_renderer, make_renderer
+    from metasim.scene.grammar import SceneGrammar
+
+    spec = renderer_spec(name, options or [])
+    example = load_renderer(spec.use, spec.folder).example
+    if grammar is None and example is None:
+        raise UserError(f"the renderer {name!r} has no example grammar; give one with --grammar")
+    drawn = load_grammar(grammar).grammar if grammar else SceneGrammar.model_validate(example)
+    results = testing.check_renderer(
+        lambda: make_renderer(spec.use, spec.options, spec.folder), drawn
+    )
+    rows = [{"name": r.name, "passed": r.passed, "message": r.message} for r in results]
+    passed = all(r.passed for r in results)
+    data = {"renderer": name, "passed": passed, "checks": rows}
+    return Answer(data, summaries.checks(rows), 0 if passed else 1)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> Answer:
+    """Tell what is installed, what each extra adds, and what to do about problems."""
+    from metasim.doctor import diagnose
+
+    found = diagnose()
+    return Answer(found, summaries.health(found))
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", show_default=False)],
+    as_json: Json = False,
+) -> Answer:
+    """Write a commented experiment to start from into a new folder."""
+    from metasim.starter import write_starter
+
+    files = [str(path) for path in write_starter(folder)]
+    text = "\n".join([*files, "", f"next: cd {folder} && metasim train experiment.yaml"])
+    return Answer({"files": files}, text)
+
+
+@grammar_app.command("import")
+def import_grammar(
+    file: Annotated[Path, typer.Argument(metavar="FILE.json", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option(metavar="GRAMMAR.yaml", help="A new file; else it is printed.")
+    ] = None,
+    as_json: Json = False,
+) -> Answer:
+    """Turn a generator configuration of the first Meta-Sim code into a grammar."""
+    from metasim.files import write_atomic
+    from metasim.scene.importer import import_generator
+
+    imported = import_generator(file)
+    text = imported.to_yaml(file.name)
+    if out is None:
+        return Answer({"grammar": text, "notes": list(imported.notes)}, text.rstrip("\n"))
+    if out.exists():
+        raise UserError(f"{out} must be a new file, and exists; choose another or remove it")
+    try:
+        write_atomic(out, text)
+    except OSError as error:
+        raise UserError(f"{out} cannot be written: {error.strerror or error}") from None
+    told = "\n".join([str(out), *(f"- {note}" for note in imported.notes)])
+    return Answer({"grammar": str(out), "notes": list(imported.notes)}, told)
+
+
+def _file_and_settings(
+    first: str | None, rest: Sequence[str] | None
+) -> tuple[Path | None, list[str]]:
+    """The experiment's file and the settings; with ``--resume`` the file may be left out."""
+    if first is not None and "=" in first and not Path(first).exists():
+        return None, [first, *(rest or ())]
+    return (Path(first) if first is not None else None), list(rest or ())
+
+
+def _refuse_another(wanted: Experiment, run: Path, given: Sequence[str]) -> None:
+    """Refuse to resume a run under an experiment it was not made from.
+
+    Settings of the command line may differ: whether they can change midway is judged later.
+    """
+    from metasim.config import differences, load_experiment
+    from metasim.runs import RunDir
+
+    made = load_experiment(RunDir.open(run).config_path, files=False)
+    asked = [setting.partition("=")[0] for setting in given]
+    differing = differences(wanted, made, ignore=["output", *asked])
+    if differing:
+        listed = ", ".join(differing[:8]) + (", ..." if len(differing) > 8 else "")
+        raise RunError(
+            f"{run} was made with other settings than the experiment has now: {listed}; to go on "
+            f"as it began leave the experiment out: metasim train --resume {run}"
+        )

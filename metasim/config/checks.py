@@ -1,0 +1,181 @@
+"""What types cannot tell: whether the parts of an experiment exist and fit one another.
+
+Nothing is built or rendered and torch is not imported.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from metasim.config.draft import get
+from metasim.config.renderers import drawing_mistakes, find, grammar_nodes, option_mistakes
+from metasim.config.settings import RendererSpec
+from metasim.config.validation import show
+from metasim.errors import Mistake
+from metasim.learn.options import Pathwise
+from metasim.render.base import Renderer
+from metasim.rng import stream
+from metasim.scene.grammar import SceneGrammar
+from metasim.yamlfile import Document, Place
+
+__all__ = ["experiment_mistakes", "grammar_file_mistakes", "renderer_mistakes"]
+
+_GRAMMAR = TypeAdapter(SceneGrammar)
+_RENDERER = TypeAdapter(RendererSpec)
+_SAMPLES = 8
+
+
+def experiment_mistakes(document: Document, *, files: bool = True) -> list[Mistake]:
+    """What does not exist or fit in a completed experiment's document.
+
+    Parts that are not valid in themselves are passed over; :func:`check` tells of those.
+
+    Args:
+        document: completed.
+        files: whether the images and weights it names must be there.
+    """
+    grammar = _part(document, ("grammar",), _GRAMMAR)
+    mistakes = [
+        *renderer_mistakes(document, ("renderer",), ("grammar",)),
+        *_grammar_mistakes(document, ("grammar",), grammar),
+    ]
+    if grammar and not grammar.learnable:
+        message = "nothing can be learned: no numeric attribute is marked mutable: true"
+        mistakes.append(document.mistake(("grammar",), message))
+    if get(document.data, ("target", "grammar")) is not None:
+        target = _part(document, ("target", "grammar"), _GRAMMAR)
+        mistakes += renderer_mistakes(document, ("target", "renderer"), ("target", "grammar"))
+        mistakes += _grammar_mistakes(document, ("target", "grammar"), target)
+    mistakes += _gradient_mistakes(document)
+    if files:
+        mistakes += _folder_mistakes(document, ("target", "images"))
+        mistakes += _folder_mistakes(document, ("task", "images"))
+        mistakes += _weights_mistakes(document)
+    return list(dict.fromkeys(mistakes))
+
+
+def grammar_file_mistakes(document: Document) -> list[Mistake]:
+    """What does not exist or fit in the document of a grammar's own file."""
+    data = dict(document.data)
+    written = data.pop("renderer", None)
+    try:
+        grammar = _GRAMMAR.validate_json(json.dumps(data), strict=True)
+    except ValidationError:
+        grammar = None
+    mistakes = _grammar_mistakes(document, (), grammar)
+    if written is not None:
+        mistakes += renderer_mistakes(document, ("renderer",), ())
+    return mistakes
+
+
+def _part(document: Document, place: Place, kind: TypeAdapter[Any]) -> Any:
+    """The valid part at ``place``, or None."""
+    if any(place[: len(start)] == start for start in document.broken):
+        return None
+    try:
+        return kind.validate_json(json.dumps(get(document.data, place)), strict=True)
+    except ValidationError:
+        return None
+
+
+def renderer_mistakes(
+    document: Document, place: Place, grammar: Place | None = None
+) -> list[Mistake]:
+    """Whether a renderer is there, takes its options, and draws a grammar.
+
+    Args:
+        document: completed.
+        place: of the renderer's specification.
+        grammar: place of the grammar it is to draw, if any.
+    """
+    spec = _part(document, place, _RENDERER)
+    if spec is None:
+        return []
+    found = find(spec.use, spec.folder)
+    if isinstance(found, str):
+        return [document.mistake((*place, "use"), found)]
+    written_here = frozenset(
+        name for name in spec.options if (*place, "options", name) in document.keys
+    )
+    mistakes = option_mistakes(document, place, found, spec.options, written_here)
+    if grammar is not None:
+        written = get(document.data, grammar)
+        mistakes += drawing_mistakes(document, grammar, written, found, spec.use)
+    return mistakes
+
+
+def _grammar_mistakes(
+    document: Document, place: Place, grammar: SceneGrammar | None
+) -> list[Mistake]:
+    """Counts that are no whole numbers, and what only sampling shows."""
+    mistakes = [
+        document.mistake((*here, "count"), f"must be a whole number >= 0, got {show(count)}")
+        for here, node in grammar_nodes(place, get(document.data, place))
+        if (count := node.get("count")) is not None and _no_count(count)
+    ]
+    if grammar is None or mistakes:
+        return mistakes
+    rng = stream(0, "configuration", "check")
+    try:
+        for _ in range(_SAMPLES):
+            grammar.sample(rng)
+    except ValueError as error:
+        return [document.mistake(place, str(error))]
+    return []
+
+
+def _no_count(written: Any) -> bool:
+    """Whether a constant is no whole number; types and distributions are judged elsewhere."""
+    if isinstance(written, str):
+        return True
+    number = isinstance(written, (int, float)) and not isinstance(written, bool)
+    return number and (written < 0 or written != int(written))
+
+
+def _gradient_mistakes(document: Document) -> list[Mistake]:
+    if get(document.data, ("gradient", "use")) != Pathwise().use:
+        return []
+    spec = _part(document, ("renderer",), _RENDERER)
+    found = find(spec.use, spec.folder) if spec else ""
+    if isinstance(found, str) or _differentiable(found):
+        return []
+    message = (
+        f"'pathwise' needs a renderer that offers render_tensor, and {spec.use!r} does not; "
+        "use score_function, finite_difference, spsa, surrogate or auto"
+    )
+    return [document.mistake(("gradient", "use"), message)]
+
+
+def _differentiable(found: type[Renderer]) -> bool:
+    return callable(getattr(found, "render_tensor", None))
+
+
+def _folder_mistakes(document: Document, place: Place) -> list[Mistake]:
+    """Whether the folder named at ``place`` is there and holds a file."""
+    written = get(document.data, place)
+    if not isinstance(written, str):
+        return []
+    folder = Path(written)
+    if not folder.is_dir():
+        what = "is not a folder" if folder.exists() else "does not exist"
+        return [document.mistake(place, f"must be a folder of images; {folder} {what}")]
+    if not any(path.is_file() for path in folder.rglob("*")):
+        return [document.mistake(place, f"must hold images; the folder {folder} is empty")]
+    return []
+
+
+def _weights_mistakes(document: Document) -> list[Mistake]:
+    """Whether the weights of pretrained features are there."""
+    features = get(document.data, ("features",))
+    listed = isinstance(features, list)
+    mistakes = []
+    for index, entry in enumerate(features if listed else [features]):
+        written = entry.get("weights") if isinstance(entry, dict) else None
+        if isinstance(written, str) and not Path(written).exists():
+            place: Place = ("features", index, "weights") if listed else ("features", "weights")
+            mistakes.append(document.mistake(place, f"the file {written} does not exist"))
+    return mistakes

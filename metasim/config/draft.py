@@ -1,0 +1,164 @@
+"""From a document as written to one that holds everything: grammars, paths, renderers."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from metasim.config.renderers import find, option_names
+from metasim.config.settings import Experiment, GrammarDocument, Output
+from metasim.config.shape import slots
+from metasim.config.validation import fill_choices
+from metasim.errors import ConfigError
+from metasim.yamlfile import COMMAND_LINE, Document, Mark, Place, read
+
+__all__ = ["complete_experiment", "complete_grammar", "complete_renderer", "renderer_options"]
+
+
+def complete_experiment(document: Document, name: str) -> None:
+    """Complete an experiment's document in place; mistakes are added to it.
+
+    Args:
+        document: as read, with the command line's settings.
+        name: of the experiment where the document gives none.
+    """
+    data = document.data
+    data.setdefault("name", name)
+    target = data.get("target")
+    if isinstance(target, dict) and {"images", "grammar"} <= target.keys():
+        message = "must hold either images or grammar, got both; remove one"
+        document.mistakes.append(document.mistake(("target",), message))
+        document.broken.add(("target",))
+    for place in (("grammar",), ("target", "grammar")):
+        _inline_grammar(document, place)
+    fill_choices(Experiment, document)
+    output = data.setdefault("output", {})
+    if isinstance(output, dict):
+        # Nobody wrote this path, so it is relative to the working directory.
+        output.setdefault("dir", str(Path.cwd() / Output().dir))
+    _resolve_paths(document, Experiment)
+    for place in (("renderer",), ("target", "renderer")):
+        complete_renderer(document, place)
+    _complete_target_renderer(document)
+
+
+def complete_grammar(document: Document) -> None:
+    """Complete the document of a grammar's own file in place."""
+    _resolve_paths(document, GrammarDocument)
+    complete_renderer(document, ("renderer",))
+
+
+def renderer_options(spec: Any, folder: Path) -> frozenset[str] | None:
+    """The options that the renderer of a specification takes, None where unknown."""
+    if not isinstance(spec, dict):
+        return None
+    return option_names(find(spec.get("use"), Path(spec.get("folder") or folder)))
+
+
+def _inline_grammar(document: Document, place: Place) -> None:
+    """Put the grammar of the file named at ``place`` there."""
+    written = get(document.data, place)
+    if not isinstance(written, str):
+        return
+    path = _absolute(document.mark(place), written)
+    try:
+        grammar = read(_shown(path))
+    except ConfigError as error:
+        # A file that is not there is the mistake of the line that names it.
+        document.mistakes += [
+            m if m.line else document.mistake(place, f"{m.file} {m.message}")
+            for m in error.mistakes
+        ]
+        document.broken.add(place)
+        return
+    document.mistakes += grammar.mistakes
+    if isinstance(grammar.data, dict):
+        grammar.data.pop("renderer", None)
+        grammar.forget(("renderer",))
+    document.graft(place, grammar)
+
+
+def _resolve_paths(document: Document, model: Any) -> None:
+    """Make every path absolute, seen from the file that it was written in."""
+    for slot in list(slots(model, document.data)):
+        if slot.is_path and isinstance(slot.data, str):
+            _put(document.data, slot.place, str(_absolute(document.mark(slot.place), slot.data)))
+
+
+def complete_renderer(document: Document, place: Place) -> None:
+    """Note the folder of a ``module:Class``; make its path-like options absolute."""
+    spec = get(document.data, place)
+    if not isinstance(spec, dict):
+        return
+    use = spec.get("use")
+    if isinstance(use, str) and ":" in use and spec.get("folder") is None:
+        spec["folder"] = str(folder_of(document.mark((*place, "use"))))
+    if isinstance(spec.get("options"), dict):
+        spec["options"] = _option_paths(document, (*place, "options"), spec["options"])
+
+
+def _option_paths(document: Document, place: Place, written: Any) -> Any:
+    if isinstance(written, dict):
+        return {k: _option_paths(document, (*place, k), v) for k, v in written.items()}
+    if isinstance(written, list):
+        return [_option_paths(document, (*place, i), v) for i, v in enumerate(written)]
+    if isinstance(written, str) and written.startswith(("./", "../")):
+        return str(_absolute(document.mark(place), written))
+    return written
+
+
+def _complete_target_renderer(document: Document) -> None:
+    """Give the target's renderer what it shares with the learner's."""
+    learner, target = document.data.get("renderer"), document.data.get("target")
+    if not (isinstance(target, dict) and "grammar" in target and isinstance(learner, dict)):
+        return
+    own = target.setdefault("renderer", {})
+    shared = learner.get("options", {})
+    if not (isinstance(own, dict) and isinstance(shared, dict)):
+        return
+    own_options = own.setdefault("options", {})
+    if own.get("use", learner.get("use")) == learner.get("use"):
+        own.update({key: value for key, value in learner.items() if key not in own})
+        known = None
+    else:
+        known = renderer_options(own, Path.cwd())
+    if isinstance(own_options, dict):
+        for name, value in shared.items():
+            if name not in own_options and (known is None or name in known):
+                own_options[name] = value
+                place = ("target", "renderer", "options", name)
+                document.values[place] = document.mark(("renderer", "options", name))
+
+
+def folder_of(mark: Mark) -> Path:
+    """The folder that paths written at ``mark`` are relative to."""
+    here = mark.file in ("", COMMAND_LINE)
+    return Path.cwd() if here else Path(os.path.abspath(mark.file)).parent
+
+
+def get(data: Any, place: Place) -> Any:
+    """What stands at ``place``, or None."""
+    for step in place:
+        if isinstance(data, dict):
+            data = data.get(step)
+        elif isinstance(data, list) and isinstance(step, int) and step < len(data):
+            data = data[step]
+        else:
+            return None
+    return data
+
+
+def _put(data: Any, place: Place, value: Any) -> None:
+    for step in place[:-1]:
+        data = data[step]
+    data[place[-1]] = value
+
+
+def _absolute(mark: Mark, written: str) -> Path:
+    return Path(os.path.normpath(folder_of(mark) / Path(written).expanduser()))
+
+
+def _shown(path: Path) -> Path:
+    """``path`` as people like to read it: relative where it is below the working directory."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,0 +1,129 @@
+"""What can be told of a renderer before it is built: its options and what it draws."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from metasim.config.validation import type_mistake
+from metasim.errors import Mistake, PluginError, did_you_mean
+from metasim.render.base import Renderer
+from metasim.render.plugins import load_renderer
+from metasim.yamlfile import Document, Place
+
+__all__ = ["drawing_mistakes", "find", "grammar_nodes", "option_mistakes", "option_names"]
+
+
+def find(use: Any, folder: Path | None) -> type[Renderer] | str:
+    """The renderer class called ``use``, or what is wrong with that name.
+
+    Args:
+        use: a plugin's name or ``module:Class``.
+        folder: where ``module`` is looked for besides Python's own path.
+    """
+    if not isinstance(use, str):
+        return "must be the name of a renderer"
+    try:
+        return load_renderer(use, folder)
+    except PluginError as error:
+        return str(error)
+    except Exception as error:  # whatever a plugin's module raises is the plugin's mistake
+        return f"the renderer {use!r} cannot be imported: {type(error).__name__}: {error}"
+
+
+def option_names(found: type[Renderer] | str) -> frozenset[str] | None:
+    """The options a renderer takes; None where that is not known or it takes any."""
+    if isinstance(found, str):
+        return None
+    parameters = inspect.signature(found).parameters.values()
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
+        return None
+    return frozenset(p.name for p in parameters if p.kind is not inspect.Parameter.VAR_POSITIONAL)
+
+
+def option_mistakes(
+    document: Document,
+    place: Place,
+    found: type[Renderer],
+    options: Mapping[str, Any],
+    given: frozenset[str],
+) -> list[Mistake]:
+    """What is wrong with a renderer's options: unknown, missing, or of another type.
+
+    Args:
+        document: gives the positions.
+        place: of the renderer's specification.
+        found: the renderer's class.
+        options: all of them.
+        given: those to judge; the others came from elsewhere and are judged there.
+    """
+    known = option_names(found)
+    hints = _hints(found)
+    mistakes = []
+    for name, value in options.items():
+        here = (*place, "options", name)
+        if name not in given:
+            continue
+        if known is not None and name not in known:
+            message = f"the renderer has no such option; {did_you_mean(name, sorted(known))}"
+            mistakes.append(document.mistake(here, message, key=True))
+        elif name in hints and (wrong := type_mistake(hints[name], value)):
+            mistakes.append(document.mistake(here, wrong))
+    for name, parameter in inspect.signature(found).parameters.items():
+        named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        if named and parameter.default is parameter.empty and name not in options:
+            here = (*place, "options", name)
+            mistakes.append(document.mistake(here, "is an option the renderer must be given"))
+    return mistakes
+
+
+def drawing_mistakes(
+    document: Document, place: Place, grammar: Any, found: type[Renderer], use: str
+) -> list[Mistake]:
+    """Kinds and attributes of a grammar that a renderer does not know.
+
+    Args:
+        document: gives the positions.
+        place: of the grammar.
+        grammar: its plain data, right or wrong: what else is amiss must not hide this.
+        found: the renderer's class.
+        use: the renderer's name, for messages.
+    """
+    mistakes = []
+    for here, node in grammar_nodes(place, grammar):
+        kind, attributes = node.get("kind"), node.get("attributes")
+        if not isinstance(kind, str):
+            continue
+        if kind not in found.kinds:
+            near = did_you_mean(kind, list(found.kinds))
+            message = f"the renderer {use!r} draws no {kind!r}; {near}"
+            mistakes.append(document.mistake((*here, "kind"), message))
+            continue
+        known = found.kinds[kind]
+        for name in attributes if isinstance(attributes, dict) else ():
+            if name not in known:
+                near = did_you_mean(name, list(known))
+                message = f"the renderer {use!r} knows no {name!r} of a {kind!r}; {near}"
+                mistakes.append(document.mistake((*here, "attributes", name), message, key=True))
+    return mistakes
+
+
+def grammar_nodes(place: Place, grammar: Any) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """Every node in a grammar's plain data, right or wrong, with its place."""
+    waiting = [((*place, "root"), grammar.get("root") if isinstance(grammar, dict) else None)]
+    while waiting:
+        here, node = waiting.pop(0)
+        if isinstance(node, dict):
+            yield here, node
+            children = node.get("children")
+            if isinstance(children, list):
+                waiting += [((*here, "children", i), child) for i, child in enumerate(children)]
+
+
+def _hints(found: type[Renderer]) -> dict[str, Any]:
+    try:
+        return get_type_hints(found.__init__)
+    except Exception:  # annotations that cannot be resolved say nothing about the options
+        return {}

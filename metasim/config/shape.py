@@ -1,0 +1,145 @@
+"""Which model each part of a configuration's data is meant to be, seen from the types."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from metasim.scene import distributions
+from metasim.scene.distributions import Distribution
+from metasim.yamlfile import Place
+
+__all__ = ["DISTRIBUTIONS", "TAG", "Slot", "slots"]
+
+TAG = "use"
+"""The key that tells which member of a choice is meant."""
+
+
+def _yaml_name(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
+DISTRIBUTIONS: dict[str, type[Distribution]] = {
+    _yaml_name(name): getattr(distributions, name)
+    for name in distributions.__all__
+    if name not in ("Distribution", "Prior")
+}
+"""The distributions by the name they have in YAML."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One place of a configuration and what belongs there.
+
+    Attributes:
+        place: the way to it.
+        data: what was written there.
+        members: the models it may be; empty for a path.
+        default: what stands there when nothing is written, None where unknown.
+    """
+
+    place: Place
+    data: Any
+    members: tuple[type[BaseModel], ...] = ()
+    default: Any = None
+
+    @property
+    def is_path(self) -> bool:
+        """Whether a file or folder is named here."""
+        return not self.members
+
+    @property
+    def tagged(self) -> bool:
+        """Whether the key ``use`` chooses among the members."""
+        return len(self.members) > 1 and all(TAG in m.model_fields for m in self.members)
+
+    @property
+    def model(self) -> type[BaseModel] | None:
+        """The member that the data means; None where that cannot be told."""
+        return self.members[0] if len(self.members) == 1 else self.member(self.data)
+
+    def member(self, data: Any) -> type[BaseModel] | None:
+        """The member that ``data`` chooses, by its tag or by the key that marks a member."""
+        if not isinstance(data, dict):
+            return None
+        for member in self.members:
+            if self.tagged and data.get(TAG) == member.model_fields[TAG].default:
+                return member
+            if not self.tagged and next(iter(member.model_fields)) in data:
+                return member
+        return None
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys that may be written here."""
+        if self.members == (Distribution,):
+            return list(DISTRIBUTIONS)
+        return list(self.model.model_fields) if self.model else []
+
+
+def slots(annotation: Any, data: Any, place: Place = (), default: Any = None) -> Iterator[Slot]:
+    """Every place in ``data`` that a model or a path belongs to, the outermost first.
+
+    Args:
+        annotation: the type that ``data`` should have.
+        data: plain data, right or wrong.
+        place: where ``data`` stands.
+        default: what stands there when nothing is written.
+    """
+    annotation = _bare(annotation)
+    options = [_bare(a) for a in get_args(annotation)] if _is_union(annotation) else [annotation]
+    models = tuple(o for o in options if isinstance(o, type) and issubclass(o, BaseModel))
+    if models:
+        slot = Slot(place, data, models, default)
+        yield slot
+        yield from _below(slot)
+    for option in options:
+        if option is Path:
+            yield Slot(place, data)
+        elif get_origin(option) in (tuple, list):
+            inner = get_args(option)[0]
+            # A list of choices may be written as the one choice it holds.
+            items = data if isinstance(data, list) else None
+            for index, item in enumerate(items or []):
+                yield from slots(inner, item, (*place, index))
+            if isinstance(data, dict):
+                first = default[0] if default else None
+                yield from slots(inner, data, place, first)
+        elif get_origin(option) is dict and isinstance(data, dict):
+            for key, item in data.items():
+                yield from slots(get_args(option)[1], item, (*place, key))
+
+
+def _below(slot: Slot) -> Iterator[Slot]:
+    if not isinstance(slot.data, dict):
+        return
+    if slot.members == (Distribution,):
+        for key, item in slot.data.items():
+            if key in DISTRIBUTIONS:
+                yield from slots(DISTRIBUTIONS[key], item, (*slot.place, key))
+    elif slot.model:
+        for key, info in slot.model.model_fields.items():
+            if key in slot.data:
+                default = _default(info)
+                yield from slots(info.annotation, slot.data[key], (*slot.place, key), default)
+
+
+def _default(info: FieldInfo) -> Any:
+    return None if info.is_required() else info.get_default(call_default_factory=False)
+
+
+def _bare(annotation: Any) -> Any:
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    return annotation
+
+
+def _is_union(annotation: Any) -> bool:
+    return get_origin(annotation) in (Union, UnionType)

@@ -1,0 +1,287 @@
+"""Generating labelled datasets: deterministic for each index, and resumable."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metasim.data.coco import COCO, write_coco
+from metasim.data.manifest import (
+    IMAGES,
+    LABELS,
+    LOCK,
+    MANIFEST,
+    MARKER,
+    PLANES,
+    check_own_folder,
+    differences,
+    make_request,
+    read_json,
+    read_manifest,
+    to_line,
+    write_manifest,
+)
+from metasim.data.masks import Mask, instance_masks
+from metasim.data.pictures import encode_png
+from metasim.data.records import Instance, Record
+from metasim.data.shards import Shards
+from metasim.errors import DataError, MetasimError, RenderError, did_you_mean
+from metasim.files import exclusive, remove_temporaries, replacing, write_atomic
+from metasim.render.base import Rendered, Renderer, check_rendered
+from metasim.scene.graph import Scene
+
+__all__ = ["FORMATS", "generate_dataset"]
+
+_FormatWriter = Callable[[Path, Callable[[], Iterable[Mapping[str, Any]]]], None]
+
+FORMATS: Mapping[str, tuple[str | None, _FormatWriter | None]] = {
+    "native": (None, None),  # labels.jsonl, which is always written
+    "coco": (COCO, write_coco),
+}
+"""The formats labels can be written in: the file's name and what writes it."""
+
+
+def generate_dataset(
+    out: Path,
+    *,
+    count: int,
+    seed: int,
+    make_scenes: Callable[[range], Sequence[Scene]],
+    renderer: Renderer,
+    formats: Sequence[str] = ("coco",),
+    manifest: Mapping[str, Any] | None = None,
+    batch_size: int = 64,
+    resume: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> dict[str, Any]:
+    """Write a dataset of ``count`` labelled images into the folder ``out``.
+
+    After a kill at any moment, the same call with ``resume`` goes on with the first
+    missing batch, and the files come out as those of an uninterrupted call, bit for bit.
+    A resumed dataset keeps the batch size it was begun with.
+
+    Args:
+        out: a folder that is missing or empty, or with ``resume`` one begun by an equal call.
+        count: images in all, at least 1.
+        seed: recorded, and compared on ``resume``.
+        make_scenes: gives the scenes of a range of indices, in order. The scene of an
+            index must follow from the index (and the seed) alone.
+        renderer: draws them.
+        formats: of :data:`FORMATS`, besides ``labels.jsonl``.
+        manifest: what else tells how the dataset was made (versions, checkpoint, ...), as
+            JSON values; recorded, and compared on ``resume``, so leave the time out.
+        batch_size: scenes made and drawn at a time.
+        resume: go on with a dataset that was begun; a finished one is left as it is.
+        progress: told how many images there are so far, after every batch.
+
+    Returns:
+        ``out``, ``count``, ``rendered`` (images drawn by this call) and ``files`` (by role).
+
+    Raises:
+        DataError: when the folder is not ours to write, holds another dataset, is in use,
+            or cannot be written; an unfinished dataset is kept and can be resumed.
+        RenderError: when the renderer raises or breaks its contract.
+    """
+    if count < 1 or batch_size < 1:
+        raise DataError(f"count and batch_size must be at least 1, got {count} and {batch_size}")
+    asked = make_request(
+        count=count,
+        seed=seed,
+        formats=_known(formats),
+        image_size=renderer.image_size,
+        manifest=manifest or {},
+    )
+    check_own_folder(out)
+    rendered = 0
+    with _locked(out):
+        began_with = _begin(out, asked, batch_size, resume=resume)
+        shards = Shards(out, count, began_with or batch_size)
+        if began_with is not None:
+            rendered = _fill(out, shards, make_scenes, renderer, progress)
+            _finish(out, shards, asked)
+        _clean(out, shards)
+    return {"out": str(out), "count": count, "rendered": rendered, "files": _files(out, asked)}
+
+
+def _known(formats: Sequence[str]) -> list[str]:
+    for name in formats:
+        if name not in FORMATS:
+            raise DataError(
+                f"no dataset format is called {name!r}; {did_you_mean(name, [*FORMATS])}"
+            )
+    return sorted(set(formats))
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Tell errors of the disk as what they are to the user."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{out} cannot be written: {error.strerror or error}; every finished batch is kept, "
+            "mend the cause and go on with --resume"
+        ) from error
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    with ExitStack() as stack:
+        with _writing(out):
+            out.mkdir(parents=True, exist_ok=True)
+            try:
+                stack.enter_context(exclusive(out / LOCK))
+            except BlockingIOError as error:
+                raise DataError(f"{out} is being written by {error}; wait until it ends") from None
+        yield
+
+
+def _begin(out: Path, asked: Mapping[str, Any], batch_size: int, *, resume: bool) -> int | None:
+    """The batch size to go on with; None when the dataset is finished."""
+    check_own_folder(out)  # again, now that nobody else can begin here
+    finished = (out / MANIFEST).is_file()
+    if not finished and not (out / MARKER).is_file():
+        with _writing(out):
+            write_atomic(out / MARKER, to_line({**asked, "batch_size": batch_size}))
+        return batch_size
+    if not resume:
+        state = "a finished" if finished else "an unfinished"
+        advice = "" if finished else "add --resume to finish it, or "
+        raise DataError(f"{out} holds {state} dataset already; {advice}give another folder")
+    found = read_manifest(out) if finished else read_json(out / MARKER)
+    found.pop("images", None)
+    began_with = found.pop("batch_size", None)
+    if other := differences(asked, found):
+        raise DataError(
+            f"{out} holds a dataset made otherwise, which --resume cannot go on with; give "
+            "another folder, or ask for the same:\n  " + "\n  ".join(other)
+        )
+    if finished:
+        return None
+    if not isinstance(began_with, int) or began_with < 1:
+        raise DataError(f"{out / MARKER} is damaged (no batch_size); give another folder")
+    return began_with
+
+
+def _fill(
+    out: Path,
+    shards: Shards,
+    make_scenes: Callable[[range], Sequence[Scene]],
+    renderer: Renderer,
+    progress: Callable[[int], None] | None,
+) -> int:
+    """Make every batch that is missing; returns how many images that took."""
+    rendered = 0
+    for number, batch in enumerate(shards.batches):
+        if not shards.is_finished(number):
+            scenes, drawn = _draw(batch, make_scenes, renderer)
+            with _writing(out):
+                shards.write(number, _write_batch(out, batch, scenes, drawn))
+            rendered += len(batch)
+        if progress is not None:
+            progress(batch.stop)
+    return rendered
+
+
+def _draw(
+    batch: range, make_scenes: Callable[[range], Sequence[Scene]], renderer: Renderer
+) -> tuple[list[Scene], Rendered]:
+    scenes = list(make_scenes(batch))
+    if len(scenes) != len(batch):
+        raise ValueError(f"make_scenes must give {len(batch)} scenes, got {len(scenes)}")
+    try:
+        return scenes, check_rendered(renderer.render(scenes), scenes, renderer.image_size)
+    except MetasimError:
+        raise
+    except Exception as error:
+        where = f"images {batch.start} to {batch.stop - 1}"
+        raise RenderError(f"the renderer failed on {where}: {error!r}") from error
+
+
+def _write_batch(out: Path, batch: range, scenes: list[Scene], drawn: Rendered) -> list[Record]:
+    """Write the files of a batch; its records, in order."""
+    (out / IMAGES).mkdir(exist_ok=True)
+    masks = iter(_masks(drawn))
+    records = []
+    for row, (index, scene) in enumerate(zip(batch, scenes, strict=True)):
+        labels = drawn.labels[row]
+        image = f"{IMAGES}/{index:06d}.png"
+        planes, planes_sha256 = _write_planes(out, index, drawn[row : row + 1])
+        size = (drawn.images.shape[1], drawn.images.shape[2])
+        instances = []
+        for label in labels:
+            mask = next(masks)
+            if mask.box != tuple(label.box):
+                raise RenderError(
+                    f"image {index}: the box of instance {label.instance} ({label.name!r}) must be "
+                    f"that of its visible pixels, {mask.box}, got {tuple(label.box)}"
+                )
+            instances.append(Instance(label, mask.area, size, mask.runs))
+        sha256 = _write(out / image, encode_png(drawn.images[row]))
+        records.append(
+            Record(index, image, sha256, size, scene, tuple(instances), planes, planes_sha256)
+        )
+    return records
+
+
+def _masks(drawn: Rendered) -> list[Mask]:
+    """The mask of every label of a batch, in order."""
+    rows = [row for row, labels in enumerate(drawn.labels) for _ in labels]
+    ids = [label.instance for labels in drawn.labels for label in labels]
+    return instance_masks(drawn.instances, rows, ids)
+
+
+def _write_planes(out: Path, index: int, drawn: Rendered) -> tuple[str | None, str | None]:
+    planes = {"depth": drawn.depth, "normals": drawn.normals}
+    offered = {name: plane[0] for name, plane in planes.items() if plane is not None}
+    if not offered:
+        return None, None
+    (out / PLANES).mkdir(exist_ok=True)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **offered)
+    name = f"{PLANES}/{index:06d}.npz"
+    return name, _write(out / name, buffer.getvalue())
+
+
+def _write(path: Path, data: bytes) -> str:
+    # Not durable: a resumed call checks every hash, and thousands of syncs take minutes.
+    write_atomic(path, data, durable=False)
+    return hashlib.sha256(data).hexdigest()
+
+
+def _finish(out: Path, shards: Shards, asked: Mapping[str, Any]) -> None:
+    """Join the shards into the final files, the manifest last."""
+    with _writing(out):
+        with replacing(out / LABELS) as file:
+            for labels in shards.labels():
+                file.write((to_line(labels) + "\n").encode())
+        for name in asked["formats"]:
+            writer = FORMATS[name][1]
+            if writer is not None:
+                writer(out, shards.labels)
+        write_manifest(out, asked, shards.entries())
+
+
+def _clean(out: Path, shards: Shards) -> None:
+    """Remove what only an unfinished dataset needs."""
+    with _writing(out):
+        (out / MARKER).unlink(missing_ok=True)
+        shards.remove()
+        for folder in (out, out / IMAGES, out / PLANES):
+            if folder.is_dir():
+                remove_temporaries(folder)
+
+
+def _files(out: Path, asked: Mapping[str, Any]) -> dict[str, str]:
+    files = {"manifest": MANIFEST, "native": LABELS, "images": IMAGES}
+    for name in asked["formats"]:
+        file = FORMATS[name][0]
+        if file is not None:
+            files[name] = file
+    return {role: str(out / name) for role, name in files.items()}

@@ -1,0 +1,131 @@
+"""Reading datasets back, and drawing any one of their images again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from metasim.data.manifest import LABELS, read_manifest
+from metasim.data.pictures import BadPictureError, decode, quiet
+from metasim.data.records import Record, confined
+from metasim.errors import DataError
+from metasim.render.base import Rendered, Renderer, check_rendered
+from metasim.scene.graph import Scene
+
+__all__ = ["Dataset", "read_dataset", "rerender"]
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A generated dataset on disk; its records are in memory, its images are not.
+
+    Attributes:
+        folder: where it is.
+        manifest: how it was made, without the images' own entries.
+        records: one for each image, in order.
+    """
+
+    folder: Path
+    manifest: Mapping[str, Any]
+    records: tuple[Record, ...]
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return len(self.records)
+
+    @property
+    def scenes(self) -> tuple[Scene, ...]:
+        """What was drawn, for each image."""
+        return tuple(record.scene for record in self.records)
+
+    def images(self) -> npt.NDArray[np.uint8]:
+        """Every image, uint8 (N, H, W, 3).
+
+        Raises:
+            DataError: naming an image that is missing or damaged.
+        """
+        height, width = self.manifest["image_size"]
+        images = np.empty((len(self.records), height, width, 3), np.uint8)
+        with quiet():
+            for row, record in enumerate(self.records):
+                path = confined(self.folder, record.image)
+                try:
+                    images[row] = decode(path, (height, width), resize=False)
+                except BadPictureError as error:
+                    raise DataError(f"{path} {error}") from None
+        return images
+
+    def planes(self, index: int) -> dict[str, npt.NDArray[np.float32]]:
+        """Depth (H, W) and normals (H, W, 3) of one image, where the renderer offered them."""
+        name = self.records[index].planes
+        if name is None:
+            return {}
+        path = confined(self.folder, name)
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return {key: file[key] for key in file.files}
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path} cannot be read: {error}") from None
+
+
+def read_dataset(folder: Path) -> Dataset:
+    """A finished dataset that metasim generated.
+
+    Raises:
+        DataError: when the folder is no dataset, an unfinished or a damaged one.
+    """
+    manifest = read_manifest(folder)
+    entries = manifest.pop("images")
+    lines = list(_lines(folder / LABELS))
+    if len(lines) != len(entries):
+        raise DataError(
+            f"{folder / LABELS} must have {len(entries)} lines, one for each image, "
+            f"got {len(lines)}"
+        )
+    records = tuple(Record.from_json(*halves) for halves in zip(entries, lines, strict=True))
+    return Dataset(folder, manifest, records)
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                try:
+                    yield json.loads(line)
+                except (ValueError, RecursionError) as error:
+                    raise DataError(f"{path}:{number} must be JSON: {error}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from None
+
+
+def rerender(folder: Path, index: int, renderer: Renderer) -> Rendered:
+    """Draw one image of a dataset again from its entry in the manifest, bit for bit.
+
+    Args:
+        folder: the dataset's.
+        index: of the image, from 0.
+        renderer: the one the dataset was made with, built with the same options.
+
+    Returns:
+        A batch of this one image.
+
+    Raises:
+        DataError: when there is no such image, or the renderer draws another size.
+    """
+    manifest = read_manifest(folder)
+    entries = manifest["images"]
+    if not 0 <= index < len(entries):
+        raise DataError(f"{folder} has images 0 to {len(entries) - 1}, got {index}")
+    if list(renderer.image_size) != manifest["image_size"]:
+        raise DataError(
+            f"{folder} has images of {manifest['image_size']} pixels (H, W), but the renderer "
+            f"draws {list(renderer.image_size)}; build it with the options in the manifest"
+        )
+    scenes = [Scene.from_json(entries[index]["scene"])]
+    return check_rendered(renderer.render(scenes), scenes, renderer.image_size)

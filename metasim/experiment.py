@@ -1,0 +1,198 @@
+"""The composition root: from a configuration to objects, and from objects to what users do.
+
+Four use cases: :func:`train`, :func:`resume`, :func:`generate`, :func:`report`. Only this
+module sees a whole :class:`metasim.config.Experiment`; what it builds is handed what it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from metasim import __version__, yamlfile
+from metasim.config import (
+    Experiment,
+    RendererSpec,
+    differences,
+    load_experiment,
+    load_grammar,
+)
+from metasim.data import generate_dataset
+from metasim.errors import RunError
+from metasim.learn.checkpoint import load_editor, read_checkpoint
+from metasim.learn.editor import edit_scenes
+from metasim.progress import Progress
+from metasim.provenance import collect
+from metasim.render.base import Renderer
+from metasim.render.plugins import make_renderer
+from metasim.report.page import report_data, write_report
+from metasim.rng import derive, stream
+from metasim.runs import RunDir
+from metasim.scene.graph import Scene
+from metasim.scene.grammar import SceneGrammar
+from metasim.session import Session
+
+__all__ = ["generate", "report", "resume", "train"]
+
+# What a resumed run may change: none of it touches what is learned.
+_FREE = ("output", "device", "training.checkpoint_seconds", "training.images_every")
+
+
+def train(experiment: Experiment, *, progress: Progress) -> dict[str, Any]:
+    """Run an experiment in a new run directory.
+
+    Returns:
+        The summary, and the run directory as ``run``.
+
+    Raises:
+        Interrupted: after a checkpoint, when the process was asked to stop.
+    """
+    run = RunDir.create(experiment.output.dir, experiment.name, experiment.seed)
+    run.write_config(yamlfile.dump(experiment.resolved()))
+    run.write_provenance(collect())
+    return _carry_out(experiment, run, progress)
+
+
+def resume(path: Path, overrides: Sequence[str] = (), *, progress: Progress) -> dict[str, Any]:
+    """Go on with a run that was stopped; a finished one is only reported.
+
+    Args:
+        path: of the run directory.
+        overrides: settings that may change without touching what is learned.
+        progress: told how far it is.
+
+    Raises:
+        RunError: when the run cannot go on as it began.
+    """
+    run = RunDir.open(path)
+    experiment = load_experiment(run.config_path)
+    changed = load_experiment(run.config_path, overrides)
+    if wrong := differences(experiment, changed, ignore=_FREE):
+        raise RunError(
+            f"a resumed run must keep its settings, but {', '.join(wrong)} would change; start a "
+            f"new run, or change only: {', '.join(_FREE)}"
+        )
+    made_by = run.read_provenance().get("metasim")
+    if made_by not in (None, __version__):
+        raise RunError(
+            f"the run was made by metasim {made_by}, this is {__version__}; resume it with that "
+            "version, or start a new run"
+        )
+    return _carry_out(changed, run, progress)
+
+
+def _carry_out(experiment: Experiment, run: RunDir, progress: Progress) -> dict[str, Any]:
+    with run.lock(), build_renderer(experiment.renderer) as renderer:
+        summary = Session(experiment, run, renderer, progress).carry_out()
+    write_report(run)
+    return {"run": str(run.path), **summary}
+
+
+def report(path: Path) -> dict[str, Any]:
+    """Write a run's report anew; returns what it says."""
+    run = RunDir.open(path)
+    write_report(run)
+    return {"run": str(run.path), **report_data(run)}
+
+
+def generate(
+    source: Path,
+    *,
+    count: int,
+    out: Path,
+    formats: tuple[str, ...] = ("coco",),
+    seed: int | None = None,
+    renderer: RendererSpec | None = None,
+    resume: bool = False,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Write a labelled dataset, from a run (tuned) or from a grammar.
+
+    Args:
+        source: a run directory, or a grammar's YAML file.
+        count: how many images.
+        out: the dataset's folder; it must be new, or with ``resume`` one begun before.
+        formats: "coco", "native".
+        seed: of the dataset; the run's own (0 for a grammar) unless given.
+        renderer: what draws, instead of what the source names.
+        resume: go on where a run was stopped.
+        progress: told how far it is.
+
+    Raises:
+        DataError: when ``out`` is not the dataset's own.
+        RunError: when the run has learned nothing yet.
+    """
+    maker = _from_run(source) if source.is_dir() else _from_grammar(source)
+    spec = renderer or maker.renderer
+    if spec is None:
+        raise RunError(
+            f"{source} names no renderer; add 'renderer: {{use: ...}}' to it, or give --renderer"
+        )
+    seed = maker.seed if seed is None else seed
+    progress.start("generating", count)
+    with build_renderer(spec) as built:
+        made = generate_dataset(
+            out,
+            count=count,
+            seed=seed,
+            make_scenes=lambda indices: [maker.scene(seed, index) for index in indices],
+            renderer=built,
+            formats=formats,
+            manifest={
+                "metasim": __version__,
+                "source": maker.source,
+                "renderer": spec.model_dump(mode="json", exclude_none=True),
+            },
+            resume=resume,
+            progress=progress.advance,
+        )
+    progress.finish()
+    return made
+
+
+def build_renderer(spec: RendererSpec) -> Renderer:
+    """The renderer that a specification describes."""
+    return make_renderer(spec.use, spec.options, spec.folder)
+
+
+class _Prior:
+    """Scenes as a grammar samples them."""
+
+    def __init__(
+        self, grammar: SceneGrammar, source: dict[str, Any], renderer: RendererSpec | None
+    ) -> None:
+        self.grammar, self.source, self.renderer, self.seed = grammar, source, renderer, 0
+
+    def scene(self, seed: int, index: int) -> Scene:
+        """The scene of one image of a dataset."""
+        return self.grammar.sample(stream(seed, "dataset", index))
+
+
+class _Tuned(_Prior):
+    """Scenes as a run's editor makes them."""
+
+    def __init__(self, experiment: Experiment, run: RunDir) -> None:
+        state, path = read_checkpoint(run)
+        super().__init__(
+            experiment.grammar,
+            {"run": run.path.name, "name": experiment.name, "checkpoint": path.name},
+            experiment.renderer,
+        )
+        self.seed = experiment.seed
+        self.editor = load_editor(experiment.grammar, experiment.editor, state)
+
+    def scene(self, seed: int, index: int) -> Scene:
+        """The scene of one image: sampled, then edited, from a stream of its own."""
+        sampled = super().scene(seed, index)
+        return edit_scenes(self.editor, [sampled], derive(seed, "dataset", "edit", index))[0]
+
+
+def _from_run(path: Path) -> _Prior:
+    run = RunDir.open(path)
+    return _Tuned(load_experiment(run.config_path, files=False), run)
+
+
+def _from_grammar(path: Path) -> _Prior:
+    found = load_grammar(path)
+    return _Prior(found.grammar, {"grammar": path.name}, found.renderer)

@@ -1,0 +1,136 @@
+"""Files that appear whole or not at all, and locks that die with their process."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+__all__ = ["exclusive", "is_temporary", "remove_temporaries", "replacing", "write_atomic"]
+
+_SUFFIX = ".metasim-tmp"
+
+
+def write_atomic(path: Path, data: bytes | str, *, durable: bool = True) -> None:
+    """Write a file that is seen either as it was before or as it is after, never in between.
+
+    Args:
+        path: the file; its folder must exist.
+        data: the content; a string is written as UTF-8, with line ends as they are.
+        durable: wait until the disk holds it, so that it survives a loss of power too.
+
+    Raises:
+        OSError: when it cannot be written; the file is then as it was before.
+    """
+    with replacing(path, durable=durable) as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+
+
+@contextmanager
+def replacing(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
+    """An open binary file that takes the place of ``path`` at the end of the block.
+
+    When the block raises, ``path`` stays as it was. See :func:`write_atomic`.
+    """
+    temporary = os.path.join(path.parent, f".{secrets.token_hex(8)}{_SUFFIX}")
+    # Mode 0o666 as open() uses: the user's umask decides, as with any other file.
+    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | _BINARY, 0o666)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+    if durable:
+        _sync_folder(path.parent)
+
+
+_BINARY = getattr(os, "O_BINARY", 0)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last; not every platform and file system can."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file of this name is a half-written one of ours."""
+    return name.startswith(".") and name.endswith(_SUFFIX)
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove what a killed process of ours left half-written in ``folder``.
+
+    Call it only under a lock that keeps other writers out.
+    """
+    for entry in os.scandir(folder):
+        if is_temporary(entry.name):
+            os.unlink(entry.path)
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold the lock file ``path`` for the length of the block.
+
+    The operating system holds the lock for the process, so the lock of a process that
+    died is free at once, whatever the file says.
+
+    Raises:
+        BlockingIOError: when another process (or another block of this one) holds it; the
+            message names the holder.
+    """
+    handle = _acquire(path)
+    try:
+        os.ftruncate(handle, 0)
+        os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        yield
+    finally:
+        # Removed while still held: whoever waits on this very file sees that it is gone.
+        with suppress(OSError):
+            path.unlink()
+        os.close(handle)
+
+
+def _acquire(path: Path) -> int:
+    while True:
+        handle = os.open(path, os.O_CREAT | os.O_RDWR | _BINARY, 0o666)
+        try:
+            _lock(handle)
+        except OSError:
+            holder = os.read(handle, 200).decode(errors="replace")
+            os.close(handle)
+            raise BlockingIOError(holder or "another process") from None
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(handle), os.stat(path)):
+                return handle
+        os.close(handle)  # its last holder removed the file in between
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(handle: int) -> None:
+        os.lseek(handle, 1 << 20, os.SEEK_SET)  # beyond the text, which others must read
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        os.lseek(handle, 0, os.SEEK_SET)
+
+else:
+    import fcntl
+
+    def _lock(handle: int) -> None:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

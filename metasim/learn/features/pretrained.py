@@ -1,0 +1,232 @@
+"""Features of networks that were taught on photographs by others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from metasim.errors import DataError, MissingExtraError, PluginError, did_you_mean
+from metasim.learn.features.base import Standardised
+from metasim.learn.features.weights import fingerprint, load_into, read_weights
+
+__all__ = ["MODELS", "PretrainedFeatures", "load_pretrained"]
+
+_IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_HALF = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+
+
+@dataclass(frozen=True)
+class _Model:
+    """What a network expects and gives.
+
+    Attributes:
+        width: D.
+        size: side of its input in pixels.
+        scaling: mean and deviation of each channel that its input is standardised by.
+        hub: its name at the Hugging Face hub; torchvision's networks have none.
+    """
+
+    width: int
+    size: int = 224
+    scaling: tuple[tuple[float, ...], tuple[float, ...]] = _IMAGENET
+    hub: str = ""
+
+
+_MODELS = {
+    "inception_v3": _Model(2048, 299, _HALF),
+    "vgg19": _Model(512),
+    "resnet18": _Model(512),
+    "resnet34": _Model(512),
+    "resnet50": _Model(2048),
+    "resnet101": _Model(2048),
+    "resnet152": _Model(2048),
+    "dinov2_vits14": _Model(384, hub="facebook/dinov2-small"),
+    "dinov2_vitb14": _Model(768, hub="facebook/dinov2-base"),
+    "dinov2_vitl14": _Model(1024, hub="facebook/dinov2-large"),
+    "dinov2_vitg14": _Model(1536, hub="facebook/dinov2-giant"),
+}
+MODELS = tuple(_MODELS)
+"""The networks that can be asked for."""
+
+_VGG19 = (64, 64, 0, 128, 128, 0, *[256] * 4, 0, *[512] * 4, 0, *[512] * 4, 0)
+
+
+class PretrainedFeatures(Standardised):
+    """A frozen network behind the resizing and the scaling that it was trained with.
+
+    Args:
+        model: one of :data:`MODELS`.
+        network: scaled images (B, 3, size, size) to features (B, D).
+    """
+
+    def __init__(self, model: str, network: nn.Module) -> None:
+        known = _MODELS[model]
+        super().__init__(known.width)
+        self.model, self.width, self.size = model, known.width, known.size
+        self.network = network
+        self.mean: Tensor
+        self.deviation: Tensor
+        mean, deviation = (torch.tensor(part).view(3, 1, 1) for part in known.scaling)
+        self.register_buffer("mean", mean)
+        self.register_buffer("deviation", deviation)
+        self.requires_grad_(False)
+        self.eval()
+
+    @property
+    def blocks(self) -> dict[str, slice]:
+        """One block, called as the model."""
+        return {self.model: slice(0, self.width)}
+
+    @property
+    def fingerprint(self) -> str:
+        """A short name for the network's weights."""
+        return fingerprint(self.network)
+
+    def raw(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] to (B, D)."""
+        if images.shape[-2:] != (self.size, self.size):
+            images = F.interpolate(
+                images, (self.size, self.size), mode="bilinear", align_corners=False, antialias=True
+            )
+        out: Tensor = self.network((images - self.mean) / self.deviation)
+        return out
+
+
+def load_pretrained(model: str, weights: Path | None = None) -> PretrainedFeatures:
+    """The features of a network by name.
+
+    Args:
+        model: one of :data:`MODELS`.
+        weights: a local state dict, or for DINOv2 a local model folder; without it the usual
+            hub is asked.
+
+    Raises:
+        PluginError: when there is no such model.
+        MissingExtraError: when torchvision or transformers is needed and not installed.
+        DataError: when the weights cannot be had, or are another network's.
+    """
+    if model not in _MODELS:
+        raise PluginError(
+            f"the model must be a known one, got {model!r}; {did_you_mean(model, MODELS)}"
+        )
+    with torch.random.fork_rng(devices=[]):  # building a network draws weights to begin with
+        if _MODELS[model].hub:
+            return PretrainedFeatures(model, _Dino(_dino(model, weights)))
+        network = _Vgg19() if model == "vgg19" else _bare(model)
+    state = read_weights(weights) if weights else _from_hub(model)
+    load_into(
+        network,
+        state,
+        model=model,
+        source=str(weights or "torchvision"),
+        unused=("classifier.", "fc.", "AuxLogits."),
+    )
+    return PretrainedFeatures(model, network)
+
+
+class _Vgg19(nn.Module):
+    """The convolutions of VGG19 (Simonyan and Zisserman, 2015), then a mean over the image.
+
+    Its tensors are called as torchvision calls them, so that files of theirs fit.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        inputs = 3
+        for outputs in _VGG19:
+            if outputs:
+                layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU()]
+                inputs = outputs
+            else:
+                layers.append(nn.MaxPool2d(2))
+        self.features = nn.Sequential(*layers)
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps: Tensor = self.features(images)
+        return maps.mean(dim=(2, 3))
+
+
+class _Dino(nn.Module):
+    """The pooled output of a model of transformers."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        out: Tensor = self.model(pixel_values=images).pooler_output
+        return out
+
+
+def _torchvision(model: str) -> ModuleType:
+    try:
+        from torchvision import models
+    except (ImportError, RuntimeError):  # built for another torch, it raises RuntimeError
+        raise MissingExtraError(
+            "torchvision", "vision", f"the pretrained network {model!r}"
+        ) from None
+    found: ModuleType = models
+    return found
+
+
+def _bare(model: str) -> nn.Module:
+    """A network of torchvision without its last layer."""
+    models = _torchvision(model)
+    further = {"aux_logits": False, "init_weights": False} if model == "inception_v3" else {}
+    network: nn.Module = models.get_model(model, weights=None, **further)
+    network.fc = nn.Identity()
+    return network
+
+
+def _from_hub(model: str) -> dict[str, Tensor]:
+    models = _torchvision(model)
+    try:
+        found: nn.Module = models.get_model(model, weights="DEFAULT")
+    except (OSError, RuntimeError) as error:  # no network, or a broken download
+        raise DataError(
+            f"the weights of {model!r} could not be downloaded ({error}); give a local file: "
+            "weights: PATH"
+        ) from None
+    return found.state_dict()
+
+
+def _dino(model: str, weights: Path | None) -> nn.Module:
+    """A DINOv2 network (Oquab et al., 2023) from a local folder or the hub."""
+    if weights is not None and not weights.is_dir():
+        raise DataError(
+            f"the weights of {model!r} must be a model folder, with config.json, as transformers "
+            f"saves it; {weights} is none"
+        )
+    try:
+        from transformers import AutoModel
+    except (ImportError, RuntimeError):
+        raise MissingExtraError(
+            "transformers", "vision", f"the pretrained network {model!r}"
+        ) from None
+    source = str(weights or _MODELS[model].hub)
+    try:
+        network, info = AutoModel.from_pretrained(
+            source, local_files_only=weights is not None, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(
+            f"the weights of {model!r} cannot be read from {source} ({first}); give a local model "
+            "folder: weights: FOLDER"
+        ) from None
+    kind, width = network.config.model_type, getattr(network.config, "hidden_size", None)
+    if kind != "dinov2" or width != _MODELS[model].width or info["missing_keys"]:
+        raise DataError(
+            f"the weights must be those of {model!r}, a dinov2 of width {_MODELS[model].width}; "
+            f"{source} holds a {kind} of width {width} with {len(info['missing_keys'])} tensors "
+            "missing: give the right folder, or name the model that it is of"
+        )
+    found: nn.Module = network
+    return found

@@ -1,0 +1,27 @@
+"""The pathwise estimator: through a differentiable renderer."""
+
+from __future__ import annotations
+
+import torch
+
+from metasim.learn.gradients.base import Estimate, GradientEstimator, Step, advantage, along
+from metasim.learn.objective import Objective
+
+__all__ = ["PathwiseEstimator"]
+
+
+class PathwiseEstimator(GradientEstimator):
+    """Differentiates the discrepancy through features, renderer and draw."""
+
+    def estimate(self, step: Step, objective: Objective) -> Estimate:
+        """One differentiable render a scene."""
+        edit = step.distribution.sample(step.generator)
+        latent = edit.latent.detach().requires_grad_()
+        features = objective.differentiable(step.scenes, latent, step.batch.name_id, step.generator)
+        value = objective.discrepancy.value(features)
+        (slope,) = torch.autograd.grad(value, latent)
+        features = features.detach()
+        loss = along(
+            edit, slope, step.distribution, lambda: advantage(objective.discrepancy, features)
+        )
+        return Estimate(loss, float(value.detach()), features, edit)

@@ -1,0 +1,122 @@
+"""What is minimised: the discrepancy between features of renders and of the target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from metasim.errors import RenderError
+from metasim.learn.codec import SceneCodec
+from metasim.learn.discrepancies import Discrepancy
+from metasim.learn.drawing import draw
+from metasim.learn.features.appearance import apply_looks, draw_looks
+from metasim.learn.features.base import FeatureExtractor, to_tensor
+from metasim.render.base import Rendered, Renderer
+from metasim.scene.graph import Scene
+
+__all__ = ["DifferentiableRenderer", "Objective", "draw"]
+
+
+@runtime_checkable
+class DifferentiableRenderer(Protocol):
+    """What a renderer offers for pathwise gradients, besides the contract."""
+
+    def render_tensor(
+        self, scenes: Sequence[Scene], overrides: Mapping[str, tuple[Tensor, Tensor]]
+    ) -> Tensor:
+        """Images (B, 3, H, W) in [0, 1], differentiable in the override values.
+
+        Args:
+            scenes: B scenes.
+            overrides: attribute name -> (rows, values): int64 places in the list of all
+                nodes of all scenes, and the attribute's values there, in its own unit.
+        """
+        ...
+
+
+class Objective:
+    """Renders scenes, extracts their features, and compares them with the target.
+
+    Attributes:
+        renders: images drawn through this object so far.
+        latest: the most recent images, uint8 (B, H, W, 3).
+    """
+
+    def __init__(
+        self,
+        renderer: Renderer,
+        codec: SceneCodec,
+        features: FeatureExtractor,
+        discrepancy: Discrepancy,
+    ) -> None:
+        self.renderer, self.codec = renderer, codec
+        self.extractor, self.discrepancy = features, discrepancy
+        self.renders = 0
+        self.latest: Rendered | None = None
+
+    @torch.no_grad()
+    def features(
+        self,
+        scenes: Sequence[Scene],
+        generator: torch.Generator,
+        variant_of: Tensor | None = None,
+    ) -> Tensor:
+        """Features (B, D) of freshly rendered scenes, their looks randomised if so set.
+
+        Args:
+            scenes: B scenes.
+            generator: draws the looks.
+            variant_of: int64 (B,), the scene that each one is a variant of; variants of one
+                scene are given the same looks. None: each is given looks of its own.
+        """
+        self.latest = draw(self.renderer, scenes)
+        self.renders += len(scenes)
+        return self._extract(to_tensor(self.latest.images), generator, variant_of)
+
+    def edited(
+        self,
+        scenes: Sequence[Scene],
+        latent: Tensor,
+        name_id: Tensor,
+        generator: torch.Generator,
+        variant_of: Tensor | None = None,
+    ) -> Tensor:
+        """Features (B, D) of scenes with their learnable attributes at ``latent`` (N, A)."""
+        values = self.codec.to_values(latent.detach(), name_id)
+        return self.features(self.codec.decode(scenes, values), generator, variant_of)
+
+    def differentiable(
+        self, scenes: Sequence[Scene], latent: Tensor, name_id: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """As :meth:`edited`, with a gradient through renderer and features.
+
+        Raises:
+            RenderError: when the renderer is not a :class:`DifferentiableRenderer`.
+        """
+        if not isinstance(self.renderer, DifferentiableRenderer):
+            raise RenderError(
+                "the pathwise gradient needs a renderer with a method render_tensor; "
+                f"{type(self.renderer).__name__} has none: choose another gradient"
+            )
+        values = self.codec.to_values(latent, name_id)
+        overrides = {}
+        for a, name in enumerate(self.codec.attributes):
+            rows = torch.nonzero(self.codec.mask[name_id, a]).squeeze(-1)
+            overrides[name] = (rows, values[rows, a])
+        images = self.renderer.render_tensor(scenes, overrides)
+        self.renders += len(scenes)
+        return self._extract(images.float(), generator)
+
+    def _extract(
+        self, images: Tensor, generator: torch.Generator, variant_of: Tensor | None = None
+    ) -> Tensor:
+        if self.extractor.randomised:
+            count = len(images) if variant_of is None else int(variant_of.max()) + 1
+            height, width = images.shape[-2:]
+            looks = draw_looks(count, (height, width), generator)
+            images = apply_looks(images, looks if variant_of is None else looks[variant_of])
+        features: Tensor = self.extractor(images)
+        return features

@@ -1,0 +1,159 @@
+"""Before training: features are taught, the target is measured, the warm start is made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from metasim.errors import DataError
+from metasim.learn.codec import SceneCodec
+from metasim.learn.discrepancies import Discrepancy, make_discrepancy
+from metasim.learn.editor import edit_scenes, make_editor
+from metasim.learn.features import (
+    Classroom,
+    FeatureExtractor,
+    Taught,
+    extract,
+    make_features,
+    teach_near,
+)
+from metasim.learn.features.appearance import randomise_appearance
+from metasim.learn.features.base import to_tensor
+from metasim.learn.options import Discrepancy as DiscrepancyOptions
+from metasim.learn.options import Editor, Features, SimulatorFeatures, Training
+from metasim.learn.warmstart import Pool, match, warm_up
+from metasim.progress import Progress
+from metasim.render.base import Renderer
+from metasim.rng import derive, stream
+from metasim.scene.graph import Scene
+
+__all__ = ["Preparation", "Prepared"]
+
+Images = npt.NDArray[np.uint8]
+_HELD_OUT = 0.25
+_REFERENCE = 2000
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What training starts from.
+
+    Attributes:
+        extractor: taught and standardised.
+        discrepancy: fitted to the target's training part.
+        held_out: (N, D), features of target images that training never sees.
+        pools: the warm start; empty where it is off.
+        renders: images drawn for the features.
+        error: for each label, how badly the features read it; empty where unknown.
+    """
+
+    extractor: FeatureExtractor
+    discrepancy: Discrepancy
+    held_out: Tensor
+    pools: tuple[Pool, ...]
+    renders: int
+    error: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """The parts that preparing needs, and their settings."""
+
+    codec: SceneCodec
+    renderer: Renderer
+    features: Sequence[Features]
+    discrepancy: DiscrepancyOptions
+    editor: Editor
+    training: Training
+    seed: int
+    progress: Progress
+
+    def run(self, target: Images) -> Prepared:
+        """Teach the features, match the target, fit the discrepancy.
+
+        Args:
+            target: (N, H, W, 3), all target images; a quarter is held out.
+
+        Raises:
+            DataError: when there are too few target images, or they are all alike.
+        """
+        known, held_out = self._split(target)
+        taught = make_features(self.features, self.classroom)
+        pools: Sequence[Pool] = ()
+        if self.training.warm_start:
+            pools = self._match(taught, known)
+            for number in range(self._rounds):
+                scenes = self._near(pools, number)
+                taught = teach_near(taught, scenes, self.features, self.classroom)
+                pools = self._match(taught, known)
+        extractor = taught.extractor
+        discrepancy = make_discrepancy(self.discrepancy, seed=derive(self.seed, "discrepancy"))
+        discrepancy.fit(
+            self._seen(extractor, known, "known"),
+            reference=self._seen(extractor, taught.images[:_REFERENCE], "reference"),
+            blocks=extractor.blocks,
+        )
+        held = self._seen(extractor, held_out, "held out")
+        return Prepared(extractor, discrepancy, held, tuple(pools), taught.renders, taught.error)
+
+    @property
+    def classroom(self) -> Classroom:
+        """What teaching the features needs."""
+        least = _REFERENCE if self.training.warm_start else 0
+        return Classroom(self.codec, self.renderer, self.seed, self.progress, least)
+
+    @property
+    def _rounds(self) -> int:
+        return max((f.refine for f in self.features if isinstance(f, SimulatorFeatures)), default=0)
+
+    def _split(self, target: Images) -> tuple[Images, Images]:
+        held = round(_HELD_OUT * len(target))
+        if held < 2:
+            raise DataError(
+                "a target must have at least 8 images, as a quarter of them is held out for the "
+                f"test at the end; got {len(target)}"
+            )
+        order = stream(self.seed, "target").permutation(len(target))
+        return target[order[held:]], target[order[:held]]
+
+    def _match(self, taught: Taught, known: Images) -> Sequence[Pool]:
+        """Weigh the renders so far so that they look like the target."""
+        pools = match(
+            self.codec,
+            taught.scenes,
+            extract(taught.extractor, taught.images),
+            extract(taught.extractor, known),
+            taught.extractor.blocks,
+        )
+        sizes = ", ".join(f"{self.codec.names[p.node]} {p.effective_size:.0f}" for p in pools)
+        self.progress.log(f"warm start from an effective number of renders of: {sizes}")
+        return pools
+
+    def _near(self, pools: Sequence[Pool], number: int) -> list[Scene]:
+        """Scenes near the estimate that the pools give, some way around it."""
+        grammar, options = self.codec.grammar, self.training
+        count = max(f.refine_renders for f in self.features if isinstance(f, SimulatorFeatures))
+        rng = stream(self.seed, "near", number)
+        generator = torch.Generator().manual_seed(derive(self.seed, "near", number))
+        editor = make_editor(self.codec, self.editor, derive(self.seed, "near editor", number))
+        warm_up(editor, grammar, pools, self.editor, rng, generator)
+        editor.min_scale = options.noise_start
+        scenes = [grammar.sample(rng) for _ in range(count)]
+        return edit_scenes(editor, scenes, derive(self.seed, "near edit", number))
+
+    @torch.no_grad()
+    def _seen(self, extractor: FeatureExtractor, images: Images, name: str) -> Tensor:
+        """Features (n, D), with randomised looks where training will have such."""
+        if not extractor.randomised:
+            return extract(extractor, images)
+        generator = torch.Generator().manual_seed(derive(self.seed, "looks", name))
+        parts = [
+            extractor(randomise_appearance(to_tensor(images[i : i + 512]), generator))
+            for i in range(0, len(images), 512)
+        ]
+        return torch.cat(parts)

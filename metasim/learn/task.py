@@ -1,0 +1,172 @@
+"""The task loss: how well a network trained on the generated images does on real labels.
+
+Letters: B scenes, G groups, V validation images, Q classes.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from metasim.errors import DataError
+from metasim.learn.editor import EditDistribution
+from metasim.learn.features.base import to_tensor
+from metasim.learn.gradients.base import Estimate, Step
+from metasim.learn.options import Task
+from metasim.render.base import Label, Rendered
+
+__all__ = ["TaskNetwork", "TaskReward", "class_indices", "train_task_network"]
+
+
+class TaskNetwork(nn.Module):
+    """A small convolutional classifier, (B, 3, H, W) in [0, 1] to logits (B, Q)."""
+
+    def __init__(self, classes: int, width: int = 16) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(
+            nn.Conv2d(3, width, 5, 2, 2), nn.ReLU(),
+            nn.Conv2d(width, 2 * width, 3, 2, 1), nn.ReLU(),
+            nn.Conv2d(2 * width, 4 * width, 3, 2, 1), nn.ReLU(),
+            nn.AdaptiveAvgPool2d(4), nn.Flatten(),
+            nn.Linear(64 * width, 64), nn.ReLU(),
+        )  # fmt: skip
+        self.head = nn.Linear(64, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, Q)."""
+        out: Tensor = self.head(self.trunk(images))
+        return out
+
+
+def class_indices(labels: Sequence[Sequence[Label]], classes: Sequence[str]) -> Tensor:
+    """The class (B,) of images that show one instance each.
+
+    Raises:
+        DataError: when an image shows several instances, or one of an unknown class.
+    """
+    place = {name: i for i, name in enumerate(classes)}
+    found = []
+    for mine in labels:
+        if len(mine) != 1:
+            raise DataError(
+                "the task loss classifies images of one instance each; a scene with "
+                f"{len(mine)} instances was drawn: remove the section task, or change the grammar"
+            )
+        if mine[0].category not in place:
+            raise DataError(
+                f"the renderer drew class {mine[0].category!r}, which task.images does not have; "
+                f"it has: {', '.join(classes)}"
+            )
+        found.append(place[mine[0].category])
+    return torch.tensor(found)
+
+
+def train_task_network(
+    network: TaskNetwork,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    epochs: int,
+    generator: torch.Generator,
+    batch_size: int = 64,
+    lr: float = 2e-3,
+) -> None:
+    """Train in place on images (n, 3, H, W) and labels (n,) with Adam."""
+    optimiser = torch.optim.Adam(network.parameters(), lr=lr)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
+        optimiser, max(1, epochs * -(-len(images) // batch_size))
+    )
+    for _ in range(epochs):
+        for chunk in torch.randperm(len(images), generator=generator).split(batch_size):
+            loss = F.cross_entropy(network(images[chunk]), labels[chunk])
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            schedule.step()
+
+
+class TaskReward:
+    """Accuracy on labelled validation images as a reward for generated scenes.
+
+    The batch is split into groups. Each group teaches a copy of the task network for a few
+    steps; the copy's validation accuracy is that group's reward, and the mean of the other
+    groups' rewards its baseline. The gradient of the expected accuracy is then
+    ``E[reward of the group * sum of d log q(scene) over the group]``: the draws are detached
+    in ``log_prob`` (differentiating a reparametrised draw as well would cancel it to zero).
+
+    Args:
+        images: uint8 (V, H, W, 3).
+        labels: int64 (V,).
+        classes: names of the Q classes.
+        options: weight, groups and steps.
+        seed: of the network's weights.
+    """
+
+    def __init__(
+        self, images: Any, labels: Tensor, classes: Sequence[str], options: Task, seed: int
+    ) -> None:
+        self.images, self.labels, self.classes = to_tensor(images), labels, tuple(classes)
+        self.options = options
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.network = TaskNetwork(len(self.classes))
+        self.accuracy = 0.0
+
+    def loss(self, step: Step, estimate: Estimate, rendered: Rendered) -> Tensor:
+        """A loss whose gradient raises the expected accuracy, times the task's weight.
+
+        Args:
+            step: the training step.
+            estimate: of the discrepancy; its draw is what ``rendered`` shows first.
+            rendered: images of at least B scenes, the first B those of the draw.
+        """
+        count = len(step.scenes)
+        images = to_tensor(rendered.images[:count])
+        labels = class_indices(rendered.labels[:count], self.classes)
+        groups = [g for g in torch.arange(count).chunk(self.options.groups) if len(g)]
+        rewards = torch.tensor([self._reward(images[g], labels[g]) for g in groups])
+        self._learn(self.network, images, labels, 1)
+        self.accuracy = self._accuracy(self.network)
+        return self.options.weight * group_loss(step.distribution, estimate, groups, rewards)
+
+    def _reward(self, images: Tensor, labels: Tensor) -> float:
+        student = copy.deepcopy(self.network)
+        self._learn(student, images, labels, self.options.steps)
+        return self._accuracy(student)
+
+    def _learn(self, network: TaskNetwork, images: Tensor, labels: Tensor, steps: int) -> None:
+        optimiser = torch.optim.SGD(network.parameters(), lr=self.options.lr)
+        for _ in range(steps):
+            loss = F.cross_entropy(network(images), labels)
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+
+    @torch.no_grad()
+    def _accuracy(self, network: TaskNetwork) -> float:
+        return float((network(self.images).argmax(dim=-1) == self.labels).float().mean())
+
+    def state_dict(self) -> dict[str, Any]:
+        """The network as trained so far."""
+        return {"network": self.network.state_dict(), "accuracy": self.accuracy}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`state_dict` gave."""
+        self.network.load_state_dict(state["network"])
+        self.accuracy = float(state["accuracy"])
+
+
+def group_loss(
+    distribution: EditDistribution, estimate: Estimate, groups: Sequence[Tensor], rewards: Tensor
+) -> Tensor:
+    """The score function loss of rewards (G,) that belong to whole groups of scenes."""
+    # Each reward minus the mean of the others: groups are independent, so it adds no bias.
+    advantage = (rewards - rewards.mean()) * (len(rewards) / (len(rewards) - 1))
+    log_prob = distribution.log_prob(estimate.edit)
+    summed = torch.stack([log_prob[group].sum() for group in groups])
+    return -(advantage * summed).mean()

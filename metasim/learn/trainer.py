@@ -1,0 +1,338 @@
+"""Learning the editor: one loop, from the first scene to the last step.
+
+``Trainer`` holds everything that changes while a run goes on, and nothing that can be
+rebuilt from the configuration. All randomness of a step follows from the seed and the
+step's number, so a resumed run goes on exactly as an uninterrupted one would.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metasim.errors import TrainingError
+from metasim.learn.codec import SceneCodec
+from metasim.learn.editor import SceneEditor, edit_scenes, make_editor
+from metasim.learn.evaluation import attribute_values
+from metasim.learn.gradients import GradientEstimator, Step, make_estimator
+from metasim.learn.objective import Objective
+from metasim.learn.options import Editor, Gradient, Training
+from metasim.learn.significance import permutation_p_value
+from metasim.learn.task import TaskReward
+from metasim.learn.warmstart import Pool, warm_up
+from metasim.render.base import Rendered
+from metasim.rng import derive, stream
+from metasim.scene.graph import Scene
+from metasim.scene.grammar import SceneGrammar
+
+__all__ = ["Epoch", "Outcome", "Trainer"]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch showed.
+
+    Attributes:
+        attempt, epoch, step: counted from 0, 1 and 1; steps over all attempts.
+        renders: images rendered so far.
+        discrepancy: mean over the epoch's steps.
+        p_value: of the epoch's last renders against held-out target images.
+        lr, min_scale, grad_norm: of the last step.
+        values: learned attribute values by label, a few hundred each.
+        task_accuracy: on the labelled validation images, where there is a task.
+        latest: the last renders.
+    """
+
+    attempt: int
+    epoch: int
+    step: int
+    renders: int
+    discrepancy: float
+    p_value: float
+    lr: float
+    min_scale: float
+    grad_norm: float
+    values: dict[str, np.ndarray]
+    task_accuracy: float | None
+    latest: Rendered | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt ended: discrepancy and p-value of fresh renders, and the editor."""
+
+    attempt: int
+    discrepancy: float
+    p_value: float
+    editor: dict[str, Tensor]
+
+
+class _Taken(NamedTuple):
+    """What a step found: discrepancy, gradient norm, features (B, D)."""
+
+    value: float
+    norm: float
+    features: Tensor
+
+
+@dataclass
+class Trainer:
+    """Trains an editor against an objective.
+
+    Attributes:
+        grammar: scenes are sampled from it.
+        objective: renderer, features and discrepancy, fitted to the target.
+        held_out: (N, D), features of target images that training never sees.
+        options: the training loop's.
+        editor_options: the editor's.
+        gradient: which estimator.
+        seed: of the run.
+        pools: the warm start; empty where there is none.
+        task: the task reward, where there is one.
+        attempt, epoch, step: where the run stands; epochs and steps count over all attempts.
+        recent: the steps of the epoch that is going on.
+        renders_before: renders when this attempt began.
+        outcomes: of the attempts that have ended.
+    """
+
+    grammar: SceneGrammar
+    objective: Objective
+    held_out: Tensor
+    options: Training
+    editor_options: Editor
+    gradient: Gradient
+    seed: int
+    pools: Sequence[Pool] = ()
+    task: TaskReward | None = None
+    attempt: int = 0
+    step: int = 0
+    epoch: int = 0
+    renders_before: int = 0
+    recent: list[_Taken] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.codec: SceneCodec = self.objective.codec
+        self._started = False
+
+    # --- the loop --------------------------------------------------------------------------
+
+    def train(
+        self, on_step: Callable[[], None], on_epoch: Callable[[Epoch], None]
+    ) -> Outcome:
+        """Run attempts until one converges or none is left; returns the best.
+
+        Args:
+            on_step: called after each step; it may raise
+                :class:`metasim.errors.Interrupted` after saving :meth:`state_dict`.
+            on_epoch: called every ``epoch_steps`` steps.
+
+        Raises:
+            TrainingError: when the loss stops being a number.
+        """
+        while self.attempt <= self.options.restarts:
+            if not self._started:
+                self.start()
+            while self.progress < 1.0:
+                self.recent.append(self._train_step())
+                if len(self.recent) == self.options.epoch_steps or self.progress >= 1.0:
+                    self.epoch += 1
+                    on_epoch(self._look())
+                    self.recent.clear()
+                on_step()
+            self.outcomes.append(self.judge())
+            if self.outcomes[-1].p_value >= self.options.p_value:
+                break
+            self.attempt, self._started = self.attempt + 1, False
+        best = min(self.outcomes, key=lambda o: (o.p_value < self.options.p_value, o.discrepancy))
+        self.editor.load_state_dict(best.editor)
+        return best
+
+    def start(self) -> None:
+        """Build editor, optimiser and estimator for this attempt, and warm up."""
+        seed = derive(self.seed, "attempt", self.attempt)
+        self.renders_before = self.objective.renders
+        generator = torch.Generator().manual_seed(derive(seed, "warm-up"))
+        self._build(seed)
+
+        warm_up(
+            self.editor,
+            self.grammar,
+            self.pools,
+            self.editor_options,
+            stream(seed, "warm-up"),
+            generator,
+        )
+        self.editor.min_scale = self.options.noise_end
+        if getattr(self.editor_options, "freeze_encoder", False):
+            self.editor.freeze_encoder()
+
+    def _build(self, seed: int) -> None:
+        self.editor: SceneEditor = make_editor(self.codec, self.editor_options, derive(seed, "editor"))
+        self.optimiser = torch.optim.Adam(
+            self.editor.parameters(), lr=self.options.lr, weight_decay=self.options.weight_decay
+        )
+        self.estimator: GradientEstimator = make_estimator(
+            self.gradient,
+            self.objective.renderer,
+            self.codec,
+            self.held_out.shape[1],
+            derive(seed, "estimator"),
+        )
+        self._started = True
+
+    def _train_step(self) -> _Taken:
+        """One optimiser step."""
+        lr = self._set_schedules()
+        scenes = self.sample(self.options.batch_size, "train", self.attempt, self.step)
+        generator = self.generator("train", self.attempt, self.step)
+        batch = self.codec.encode(scenes)
+        step = Step(scenes, batch, self.editor(batch, generator), generator)
+        estimate = self.estimator.estimate(step, self.objective)
+        loss = estimate.loss
+        if self.task is not None and self.objective.latest is not None:
+            loss = loss + self.task.loss(step, estimate, self.objective.latest)
+        self.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = float(
+            torch.nn.utils.clip_grad_norm_(self.editor.parameters(), self.options.grad_clip)
+        )
+        if not (math.isfinite(estimate.value) and math.isfinite(norm)):
+            raise TrainingError(self._explain(estimate.features, estimate.value))
+        for group in self.optimiser.param_groups:
+            group["lr"] = lr
+        self.optimiser.step()
+        self.step += 1
+        return _Taken(estimate.value, norm, estimate.features)
+
+    def _set_schedules(self) -> float:
+        """Anneal the smallest deviation; returns the learning rate."""
+        options = self.options
+        done = self.progress
+        left = max(0.0, 1.0 - done / options.anneal) if options.anneal else 0.0
+        self.editor.min_scale = options.noise_end + left * (options.noise_start - options.noise_end)
+        if options.lr_halve_every:
+            return options.lr * float(0.5 ** (self.step // options.lr_halve_every))
+        return options.lr * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+
+    def _explain(self, features: Tensor, value: float) -> str:
+        if not bool(torch.isfinite(features).all()):
+            part = "the features of the renders hold NaN or infinity: check the images"
+        elif not math.isfinite(value):
+            part = "the discrepancy is not finite: check its bandwidths"
+        else:
+            part = "the gradient is not finite: lower training.lr"
+        return f"training must stay finite, but at step {self.step} of attempt {self.attempt} {part}"
+
+    # --- looking at where it stands ----------------------------------------------------------
+
+    def _look(self) -> Epoch:
+        recent = self.recent
+        features = torch.cat([taken.features for taken in reversed(recent)])[: len(self.held_out)]
+        return Epoch(
+            attempt=self.attempt,
+            epoch=self.epoch,
+            step=self.step,
+            renders=self.objective.renders,
+            discrepancy=sum(taken.value for taken in recent) / len(recent),
+            p_value=self.p_value(features),
+            lr=self.optimiser.param_groups[0]["lr"],
+            min_scale=self.editor.min_scale,
+            grad_norm=recent[-1].norm,
+            values=self.learned_values(400),
+            task_accuracy=self.task.accuracy if self.task is not None else None,
+            latest=self.objective.latest,
+        )
+
+    def judge(self) -> Outcome:
+        """Compare fresh renders with held-out target images."""
+        features = self.fresh_features(len(self.held_out), "judge")
+        state = {name: value.clone() for name, value in self.editor.state_dict().items()}
+        value = float(self.objective.discrepancy.value(features))
+        return Outcome(self.attempt, value, self.p_value(features), state)
+
+    def p_value(self, features: Tensor) -> float:
+        """Of features (M, D) against those of the held-out target images."""
+        return permutation_p_value(
+            features,
+            self.held_out,
+            generator=stream(self.seed, "permutations"),
+            discrepancy=self.objective.discrepancy,
+        )
+
+    @torch.no_grad()
+    def fresh_features(self, count: int, purpose: str) -> Tensor:
+        """Features (count, D) of fresh scenes as the editor makes them now."""
+        generator = self.generator(purpose, self.attempt, self.step)
+        return self.objective.features(self.edited(count, purpose), generator)
+
+    @torch.no_grad()
+    def edited(self, count: int, purpose: str) -> list[Scene]:
+        """Fresh scenes as the editor makes them now."""
+        scenes = self.sample(count, purpose, self.attempt, self.step)
+        return edit_scenes(
+            self.editor, scenes, derive(self.seed, purpose, "edit", self.attempt, self.step)
+        )
+
+    def learned_values(self, count: int) -> dict[str, np.ndarray]:
+        """Attribute values of fresh edited scenes, by label."""
+        return attribute_values(self.codec, self.edited(count, "values"))
+
+    # --- randomness and state ----------------------------------------------------------------
+
+    @property
+    def progress(self) -> float:
+        """Share of this attempt's renders that are used up; an attempt ends at 1."""
+        return (self.objective.renders - self.renders_before) / self.attempt_renders
+
+    @property
+    def attempt_renders(self) -> int:
+        """How many renders an attempt may use."""
+        return max(1, self.options.max_renders // (self.options.restarts + 1))
+
+    def sample(self, count: int, *names: str | int) -> list[Scene]:
+        """``count`` scenes of the prior, from the stream called ``names``."""
+        rng = stream(self.seed, "scenes", *names)
+        return [self.grammar.sample(rng) for _ in range(count)]
+
+    def generator(self, *names: str | int) -> torch.Generator:
+        """The torch generator of the stream called ``names``."""
+        return torch.Generator().manual_seed(derive(self.seed, *names))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that :meth:`load_state_dict` needs to go on from here."""
+        return {
+            "attempt": self.attempt,
+            "epoch": self.epoch,
+            "step": self.step,
+            "recent": [tuple(taken) for taken in self.recent],
+            "renders": self.objective.renders,
+            "renders_before": self.renders_before,
+            "editor": self.editor.state_dict(),
+            "min_scale": self.editor.min_scale,
+            "optimiser": self.optimiser.state_dict(),
+            "estimator": self.estimator.state_dict(),
+            "task": self.task.state_dict() if self.task is not None else {},
+            "outcomes": [dict(vars(outcome)) for outcome in self.outcomes],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state_dict` gave."""
+        self.attempt, self.epoch, self.step = state["attempt"], state["epoch"], state["step"]
+        self.recent = [_Taken(*taken) for taken in state["recent"]]
+        self.objective.renders = state["renders"]
+        self.renders_before = state["renders_before"]
+        self._build(derive(self.seed, "attempt", self.attempt))
+        self.editor.load_state_dict(state["editor"])
+        self.editor.min_scale = state["min_scale"]
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.estimator.load_state_dict(state["estimator"])
+        if self.task is not None:
+            self.task.load_state_dict(state["task"])
+        self.outcomes = [Outcome(**outcome) for outcome in state["outcomes"]]

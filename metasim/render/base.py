@@ -1,0 +1,160 @@
+"""The renderer contract: scenes in, images with their labels out.
+
+Nothing here imports torch; a renderer may live in another process, under another Python.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from metasim.errors import RenderError
+from metasim.scene.graph import Scene
+
+__all__ = ["Label", "Rendered", "Renderer", "check_rendered"]
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What is known of one drawn instance.
+
+    Attributes:
+        instance: its id in ``Rendered.instances``, at least 1.
+        node: index of its node in ``Scene.nodes``.
+        name: the node's name.
+        kind: the node's kind.
+        category: its class for perception, for example "7" or "mug".
+        box: (x0, y0, x1, y1) of its visible pixels, half-open; all 0 when none is visible.
+        visible: visible share of the instance's own pixels, counting those beyond the
+            image's edge and behind other instances as invisible; 0 to 1.
+    """
+
+    instance: int
+    node: int
+    name: str
+    kind: str
+    category: str
+    box: tuple[int, int, int, int]
+    visible: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A batch of B images of H x W pixels, with labels.
+
+    Attributes:
+        images: uint8 (B, H, W, 3), sRGB.
+        instances: int32 (B, H, W); 0 is background, other values are ``Label.instance``.
+        labels: one tuple for each image, a label for each instance, seen or not.
+        depth: float32 (B, H, W), planar depth in metres; None where not offered.
+        normals: float32 (B, H, W, 3), camera-space unit normals; None where not offered.
+    """
+
+    images: npt.NDArray[np.uint8]
+    instances: npt.NDArray[np.int32]
+    labels: tuple[tuple[Label, ...], ...]
+    depth: npt.NDArray[np.float32] | None = None
+    normals: npt.NDArray[np.float32] | None = None
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return len(self.images)
+
+    def __getitem__(self, rows: slice) -> Rendered:
+        """The images of a slice."""
+        return Rendered(
+            self.images[rows],
+            self.instances[rows],
+            self.labels[rows],
+            None if self.depth is None else self.depth[rows],
+            None if self.normals is None else self.normals[rows],
+        )
+
+
+class Renderer(ABC):
+    """Draws scenes. One required method and a no-op ``close``.
+
+    Subclasses take their options as keyword arguments. Equal scenes must give equal
+    pixels: every random choice follows from ``Scene.seed`` and the attributes, never from
+    state or from the other scenes of the batch.
+
+    Attributes:
+        kinds: node kind -> attributes it understands. A class attribute, so that a run can
+            be refused before anything is started. Kinds missing here are refused.
+        example: a small grammar in its YAML form, showing every kind and attribute; with it
+            ``metasim renderers check`` needs nothing else.
+        image_size: (height, width) in pixels, set by the constructor.
+    """
+
+    kinds: ClassVar[Mapping[str, frozenset[str]]]
+    example: ClassVar[Mapping[str, Any] | None] = None
+    image_size: tuple[int, int]
+
+    @abstractmethod
+    def render(self, scenes: Sequence[Scene]) -> Rendered:
+        """Draw a batch of scenes, in order."""
+
+    def close(self) -> None:  # noqa: B027 - most renderers hold nothing
+        """Release what the renderer holds; called once, also after an error."""
+
+    def __enter__(self) -> Renderer:
+        """The renderer itself; it is closed at the end of the ``with`` block."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the renderer."""
+        self.close()
+
+
+def check_rendered(rendered: Any, scenes: Sequence[Scene], size: tuple[int, int]) -> Rendered:
+    """``rendered`` if it is what the contract asks for; cheap enough for every batch.
+
+    Args:
+        rendered: what a renderer's ``render`` returned.
+        scenes: what it was given.
+        size: its ``image_size``, (H, W).
+
+    Raises:
+        RenderError: naming what must hold and what was got.
+    """
+    if not isinstance(rendered, Rendered):
+        raise RenderError(f"render() must return a metasim Rendered, got {type(rendered).__name__}")
+    shape = (len(scenes), *size)
+    _check_plane("images", rendered.images, np.uint8, (*shape, 3))
+    _check_plane("instances", rendered.instances, np.int32, shape)
+    if rendered.depth is not None:
+        _check_plane("depth", rendered.depth, np.float32, shape)
+        _check_finite("depth", rendered.depth)
+    if rendered.normals is not None:
+        _check_plane("normals", rendered.normals, np.float32, (*shape, 3))
+        _check_finite("normals", rendered.normals)
+    if len(rendered.labels) != len(scenes):
+        raise RenderError(
+            f"labels must hold {len(scenes)} tuples, one for each scene, got {len(rendered.labels)}"
+        )
+    return rendered
+
+
+def _check_plane(name: str, plane: Any, dtype: type, shape: tuple[int, ...]) -> None:
+    if not isinstance(plane, np.ndarray):
+        raise RenderError(f"{name} must be a numpy array, got {type(plane).__name__}")
+    if plane.dtype != dtype:
+        raise RenderError(f"{name} must be {np.dtype(dtype)}, got {plane.dtype}")
+    if plane.shape != shape:
+        raise RenderError(f"{name} must have shape {shape}, got {plane.shape}")
+
+
+def _check_finite(name: str, plane: npt.NDArray[np.float32]) -> None:
+    if not np.isfinite(plane).all():
+        raise RenderError(f"{name} must be finite, got NaN or infinity")

@@ -1,0 +1,1 @@
+"""Did it work? Statistics, figures and the report of a run."""

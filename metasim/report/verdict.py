@@ -1,0 +1,178 @@
+"""Did it work? The answer in plain words, with what speaks against it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from metasim.report.attributes import Attribute
+from metasim.report.findings import Findings
+from metasim.report.wording import listed, p_value, plain_number
+
+__all__ = ["Status", "Verdict", "judge"]
+
+Status = Literal["worked", "not_converged", "interrupted", "unfinished"]
+
+_HEADLINES: dict[Status, str] = {
+    "worked": "It worked",
+    "not_converged": "It did not converge",
+    "interrupted": "Interrupted",
+    "unfinished": "Not finished yet",
+}
+_POORLY_READ = 0.5
+_SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a run.
+
+    Attributes:
+        status: for programs.
+        headline: a few words.
+        explanation: sentences, the run's own reason first.
+        caveats: sentences on what must not be believed.
+        advice: what to try, where it did not work.
+        unidentifiable: attributes that these images say nothing about.
+    """
+
+    status: Status
+    headline: str
+    explanation: tuple[str, ...]
+    caveats: tuple[str, ...]
+    advice: tuple[str, ...]
+    unidentifiable: tuple[str, ...]
+
+
+def judge(found: Findings) -> Verdict:
+    """Whether the run worked, why, and what speaks against it."""
+    status = _status(found.summary)
+    lost = tuple(str(name) for name in found.numbers.get("unidentifiable") or ())
+    reason = str((found.summary or {}).get("reason") or "").strip()
+    explanation = [reason if not reason or reason[-1] in ".!?" else f"{reason}."]
+    if status == "unfinished":
+        explanation.append(_unfinished(found))
+    explanation += [_test(found), _distances(found)]
+    return Verdict(
+        status=status,
+        headline=_headline(status, lost, found.numbers.get("attributes") or {}),
+        explanation=tuple(sentence for sentence in explanation if sentence),
+        caveats=tuple(_caveats(found, status, lost)),
+        advice=tuple(_ADVICE) if status == "not_converged" else (),
+        unidentifiable=lost,
+    )
+
+
+def _status(summary: Mapping[str, Any] | None) -> Status:
+    if summary is None:
+        return "unfinished"
+    if summary.get("converged"):
+        return "worked"
+    return "interrupted" if summary.get("interrupted") else "not_converged"
+
+
+def _headline(status: Status, lost: Sequence[str], attributes: Mapping[str, Any]) -> str:
+    if status != "worked" or not lost:
+        return _HEADLINES[status]
+    if set(lost) >= set(attributes):
+        return "The images match, but tell nothing of the attributes"
+    few = listed(lost) if len(lost) <= 3 else f"{len(lost)} of {len(attributes)} attributes"
+    return f"{_HEADLINES[status]}, except for {few}"
+
+
+def _unfinished(found: Findings) -> str:
+    epochs = len(found.metrics)
+    so_far = f"{epochs} {'epoch' if epochs == 1 else 'epochs'} so far" if epochs else "no epoch yet"
+    return (
+        f"The run has no summary: it still goes on, or it was stopped ({so_far}). "
+        "What follows is its state up to now."
+    )
+
+
+def _test(found: Findings) -> str:
+    """What the permutation test says of the images."""
+    now, before = (found.numbers.get(key) for key in ("p_value", "p_value_prior"))
+    if now is None:
+        return "" if found.summary is None else "No test compared the images with the target."
+    ability = "cannot tell" if now >= found.p_threshold else "can still tell"
+    history = "" if before is None else f"; before learning {p_value(before)}"
+    return (
+        f"A permutation test {ability} the generated images from target images that were held "
+        f"out ({p_value(now)}{history}; {found.p_threshold:g} or more counts as matching)."
+    )
+
+
+def _distances(found: Findings) -> str:
+    """How much nearer the known truth came."""
+    units = {one.name: one.unit for one in found.attributes}
+    told = [
+        f"{name} {plain_number(w1['prior'])} \N{RIGHTWARDS ARROW} {plain_number(w1['learned'])} "
+        f"{units.get(name, '')}".rstrip()
+        for name, w1 in found.distances.items()
+        if len(w1) == 2
+    ]
+    if not told:
+        return ""
+    return f"The truth is known here. Distance to it (W1), before and now: {listed(told, _SHOWN)}."
+
+
+def _caveats(found: Findings, status: Status, lost: Sequence[str]) -> list[str]:
+    told = []
+    numbers = found.numbers
+    if lost:
+        it, its, shows = (
+            ("it", "its", "it shows") if len(lost) == 1 else ("them", "their", "they show")
+        )
+        told.append(
+            f"{listed(lost)} cannot be learned from these images: changing {it} hardly changes "
+            f"the discrepancy, so {its} learned values mean nothing. Hold {it} fixed in the "
+            f"grammar (mutable: false), or use images or features in which {shows}."
+        )
+    poor = [name for name in _poorly_read(numbers) if name not in lost]
+    if poor:
+        told.append(
+            f"The features read {listed(poor, _SHOWN)} poorly, hardly better than guessing the "
+            "mean; more renders to teach them with (features.renders) may help."
+        )
+    distances = found.distances
+    far = [
+        one.name
+        for one in found.attributes
+        if one.name not in lost and _far(one, distances.get(one.name, {}))
+    ]
+    if far and status == "worked":
+        told.append(
+            f"The images match, and yet {listed(far, _SHOWN)} stayed far from the known truth: "
+            "other values give images that the features cannot tell apart."
+        )
+    before = numbers.get("p_value_prior")
+    if before is not None and before >= found.p_threshold:
+        told.append(
+            f"Already before learning the test could not tell the images apart "
+            f"({p_value(before)}): there was nothing to learn, or the features do not see it."
+        )
+    return told
+
+
+def _poorly_read(numbers: Mapping[str, Any]) -> list[str]:
+    errors = (numbers.get("features") or {}).get("error") or {}
+    return [name for name, error in errors.items() if error is None or error > _POORLY_READ]
+
+
+def _far(one: Attribute, w1: Mapping[str, float]) -> bool:
+    """Whether learning brought an attribute hardly nearer to the known truth."""
+    before, now = w1.get("prior"), w1.get("learned")
+    if before is None or now is None:
+        return False
+    return now > 0.02 * (one.high - one.low) and now > 0.5 * before
+
+
+_ADVICE = (
+    "If the discrepancy was still falling, allow more renders (training.max_renders).",
+    "If an attribute is read poorly by the features, teach them with more renders "
+    "(features.renders).",
+    "If the pictures differ in looks (colours, texture, blur) rather than in layout, keep "
+    "features.randomise_appearance on, or refine the images first.",
+    "If the target shows what the grammar cannot make, widen its ranges or add what is missing.",
+)

@@ -1,0 +1,358 @@
+"""The run directory: the only module that knows the names of files under ``results/``.
+
+::
+
+    <output>/<name>/<timestamp>-s<seed>/
+        config.yaml  provenance.json  metrics.jsonl  evaluation.json  summary.json  report.html
+        checkpoints/step-00000120.pt ...
+        progress/mmd.png ...
+        images/target/  images/first/  images/most_recent/  images/epoch-0005/ ...
+
+A run is never overwritten. Files are written by rename, so a kill or a full disk leaves
+each as it was; only old checkpoints of our own naming are ever removed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from metasim import jsonlines
+from metasim.errors import RunError
+from metasim.files import exclusive, write_atomic
+
+__all__ = ["RunDir"]
+
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_CHECKPOINT = re.compile(r"step-(\d{8,})\.pt")
+_CONFIG = "config.yaml"
+_GRID = "grid.png"
+
+
+@dataclass(frozen=True, slots=True)
+class RunDir:
+    """One run on disk.
+
+    Attributes:
+        path: its directory.
+    """
+
+    path: Path
+
+    @classmethod
+    def create(cls, output: Path, name: str, seed: int, now: datetime | None = None) -> RunDir:
+        """A new run ``<output>/<name>/<timestamp>-s<seed>/``; an existing one is never used.
+
+        Args:
+            output: the folder of all runs, made where it is missing.
+            name: the experiment's.
+            seed: the run's.
+            now: its time, local; the present one by default.
+
+        Raises:
+            RunError: when the name cannot be a folder's, or the folder cannot be made.
+        """
+        parent = output / _plain(name, "name of an experiment")
+        stem = f"{now or datetime.now():%Y%m%d-%H%M%S}-s{seed}"
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            number = 1
+            while True:
+                path = parent / (stem if number == 1 else f"{stem}-{number}")
+                try:
+                    path.mkdir()  # the one step that decides between two processes
+                    break
+                except FileExistsError:
+                    number += 1
+        except OSError as error:
+            raise RunError(
+                f"a run cannot be made in {parent}: {error.strerror}; set output.dir to a folder "
+                "you can write to"
+            ) from error
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> RunDir:
+        """The run in the directory ``path``.
+
+        Raises:
+            RunError: when there is no run.
+        """
+        if not path.is_dir():
+            state = "it is a file" if path.exists() else "it does not exist"
+            raise RunError(f"{path} must be the directory of a run; {state}")
+        if not (path / _CONFIG).is_file():
+            below = sorted(path.glob(f"*/{_CONFIG}"))
+            advice = f"did you mean {below[-1].parent}?" if below else "give one made by metasim"
+            raise RunError(f"{path} must be the directory of a run; it has no {_CONFIG}; {advice}")
+        return cls(path)
+
+    @property
+    def config_path(self) -> Path:
+        """The resolved configuration."""
+        return self.path / _CONFIG
+
+    @property
+    def report_path(self) -> Path:
+        """The report, one HTML file."""
+        return self.path / "report.html"
+
+    @property
+    def metrics_path(self) -> Path:
+        """The metrics, one JSON object a line."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoint_dir(self) -> Path:
+        """Where the checkpoints are."""
+        return self.path / "checkpoints"
+
+    @property
+    def _provenance_path(self) -> Path:
+        return self.path / "provenance.json"
+
+    @property
+    def _summary_path(self) -> Path:
+        return self.path / "summary.json"
+
+    @property
+    def _evaluation_path(self) -> Path:
+        return self.path / "evaluation.json"
+
+    def write_config(self, text: str) -> None:
+        """Write the resolved configuration; with it the directory counts as a run."""
+        self._write(self.config_path, text)
+
+    def read_config(self) -> str:
+        """The resolved configuration."""
+        try:
+            return self.config_path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RunError(f"{self.config_path} cannot be read: {error}") from None
+
+    def write_provenance(self, provenance: Mapping[str, Any]) -> None:
+        """Write how the run came about (see :func:`metasim.provenance.collect`)."""
+        self._write(self._provenance_path, _pretty(provenance))
+
+    def read_provenance(self) -> dict[str, Any]:
+        """How the run came about."""
+        return _read_json(self._provenance_path)
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Write what came out; numbers that are not finite become null."""
+        self._write(self._summary_path, _pretty(summary))
+
+    def read_summary(self) -> dict[str, Any]:
+        """What came out.
+
+        Raises:
+            RunError: when there is no summary: the run has not ended.
+        """
+        return _read_json(self._summary_path)
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is a summary, which is written last."""
+        return self._summary_path.is_file()
+
+    def write_evaluation(self, evaluation: Mapping[str, Any]) -> None:
+        """Write values of the attributes before, learned and of the target."""
+        self._write(self._evaluation_path, _pretty(evaluation))
+
+    def read_evaluation(self) -> dict[str, Any] | None:
+        """Values of the attributes (see :meth:`write_evaluation`); None before the first."""
+        return _read_json(self._evaluation_path) if self._evaluation_path.is_file() else None
+
+    def write_report(self, html: str) -> None:
+        """Write the report."""
+        self._write(self.report_path, html)
+
+    # --- metrics ---------------------------------------------------------------------------
+
+    def append_metrics(self, metrics: Mapping[str, Any]) -> None:
+        """Append one line to the metrics, whole or not at all.
+
+        Args:
+            metrics: JSON values with an integer ``step``; numbers that are not finite
+                become null.
+
+        Raises:
+            RunError: when it cannot be written.
+        """
+        with self._telling(self.metrics_path):
+            jsonlines.append(self.metrics_path, metrics)
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """All lines of the metrics, in order; a last line that a kill cut off is left out.
+
+        Raises:
+            RunError: naming a line that is damaged.
+        """
+        with self._telling(self.metrics_path, "read"):
+            return jsonlines.read(self.metrics_path)
+
+    def truncate_metrics(self, step: int) -> int:
+        """Keep only metrics up to ``step``, as a resumed run writes the rest again.
+
+        Returns:
+            How many lines are kept; each as it was, byte for byte.
+        """
+        with self._telling(self.metrics_path):
+            return jsonlines.truncate(self.metrics_path, step)
+
+    # --- checkpoints -----------------------------------------------------------------------
+
+    def checkpoint_path(self, step: int) -> Path:
+        """The file of the checkpoint at ``step``."""
+        return self.checkpoint_dir / f"step-{step:08d}.pt"
+
+    def checkpoints(self) -> list[Path]:
+        """The checkpoints there are, newest (highest step) first."""
+        if not self.checkpoint_dir.is_dir():
+            return []
+        found = [
+            (int(match[1]), path)
+            for path in self.checkpoint_dir.iterdir()
+            if (match := _CHECKPOINT.fullmatch(path.name)) and path.is_file()
+        ]
+        return [path for _, path in sorted(found, reverse=True)]
+
+    def latest_checkpoint(self) -> Path | None:
+        """The newest checkpoint; None where there is none."""
+        return next(iter(self.checkpoints()), None)
+
+    def write_checkpoint(self, step: int, data: bytes, keep: int = 3) -> Path:
+        """Write a checkpoint, then remove all of ours but the ``keep`` newest.
+
+        Files of other names in the folder are the user's and stay.
+
+        Raises:
+            RunError: when it cannot be written; the earlier checkpoints are then kept.
+        """
+        path = self.checkpoint_path(step)
+        with self._telling(path):
+            self.checkpoint_dir.mkdir(exist_ok=True)
+        self._write(path, data)
+        with self._telling(path):
+            for old in self.checkpoints()[max(keep, 1) :]:
+                if old != path and not old.is_symlink():
+                    old.unlink(missing_ok=True)
+        return path
+
+    # --- figures and images ----------------------------------------------------------------
+
+    def figure_path(self, name: str) -> Path:
+        """The file of the figure called ``name``, for example "mmd"; its folder is made."""
+        folder = self.path / "progress"
+        with self._telling(folder):
+            folder.mkdir(exist_ok=True)
+        return folder / f"{_plain(name, 'name of a figure')}.png"
+
+    def write_figure(self, name: str, png: bytes) -> Path:
+        """Write the figure called ``name``, replacing the one before."""
+        path = self.figure_path(name)
+        self._write(path, png)
+        return path
+
+    def figures(self) -> list[Path]:
+        """The figures there are, by name."""
+        return sorted((self.path / "progress").glob("*.png"))
+
+    def image_dir(self, name: str) -> Path:
+        """The folder of images called ``name``; it is made.
+
+        Args:
+            name: "target", "first", "most_recent" or :meth:`epoch_name`'s.
+        """
+        folder = self.path / "images" / _plain(name, "name of a folder of images")
+        with self._telling(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def write_grid(self, name: str, png: bytes) -> Path:
+        """Write many images as one PNG file into the folder called ``name``."""
+        path = self.image_dir(name) / _GRID
+        self._write(path, png)
+        return path
+
+    def grids(self) -> dict[str, Path]:
+        """The grids of images there are, by the names of their folders, sorted."""
+        found = sorted((self.path / "images").glob(f"*/{_GRID}"))
+        return {path.parent.name: path for path in found}
+
+    @staticmethod
+    def epoch_name(epoch: int) -> str:
+        """The name of the folder of an epoch's images, "epoch-0005"."""
+        return f"epoch-{epoch:04d}"
+
+    # --- one writer, and trouble -----------------------------------------------------------
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes from training in this run for the length of the block.
+
+        The lock of a process that died is free at once.
+
+        Raises:
+            RunError: naming the process that holds it.
+        """
+        with ExitStack() as stack:
+            try:
+                with self._telling(self.path):
+                    stack.enter_context(exclusive(self.path / ".lock"))
+            except BlockingIOError as error:
+                raise RunError(
+                    f"{self.path} must be used by one process at a time; {error} trains in it; "
+                    "wait until it ends, or end it"
+                ) from None
+            yield
+
+    def _write(self, path: Path, data: str | bytes) -> None:
+        with self._telling(path):
+            write_atomic(path, data)
+
+    @contextmanager
+    def _telling(self, path: Path, verb: str = "written") -> Iterator[None]:
+        """Say what is kept when the disk is full or refuses."""
+        try:
+            yield
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            latest = self.latest_checkpoint()
+            kept = f"{latest.name} and all before it are" if latest else "what was there is"
+            raise RunError(
+                f"{path} cannot be {verb}: {error.strerror or error}; {kept} kept, mend the cause "
+                f"and go on with --resume {self.path}"
+            ) from error
+
+
+def _plain(name: str, what: str) -> str:
+    if not _PLAIN.fullmatch(name):
+        raise RunError(
+            f"the {what} must be of letters, digits, '.', '_' and '-' and not begin with '.' or "
+            f"'-', got {name!r}"
+        )
+    return name
+
+
+def _pretty(value: Mapping[str, Any]) -> str:
+    return json.dumps(jsonlines.plain(value), indent=2, ensure_ascii=False) + "\n"
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{path.parent} has no {path.name}; has its run ended?") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{path} cannot be read: {error}") from None
+    if not isinstance(data, dict):
+        raise RunError(f"{path} must hold a JSON object, got {type(data).__name__}")
+    return data

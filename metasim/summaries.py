@@ -1,0 +1,148 @@
+"""What the commands answer, as data for programs and in words for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from metasim.config import Experiment
+
+__all__ = ["Answer", "checks", "columns", "describe", "experiment", "health", "renderers", "run"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command has to say.
+
+    Attributes:
+        data: for programs.
+        text: for people.
+        code: the exit code.
+    """
+
+    data: dict[str, Any]
+    text: str
+    code: int = 0
+
+
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells, each column as wide as its widest cell."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))] if rows else []
+    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def run(summary: Mapping[str, Any]) -> str:
+    """How a training run went."""
+    verdict = {True: "converged", False: "did NOT converge"}.get(summary.get("converged"), "ended")  # type: ignore[arg-type]
+    facts = [
+        f"{summary['renders']} renders" if "renders" in summary else "",
+        f"{summary['seconds']:.1f} s" if _number(summary.get("seconds")) else "",
+        f"discrepancy {summary['discrepancy']:.4g}" if _number(summary.get("discrepancy")) else "",
+        f"p = {summary['p_value']:.3g}" if _number(summary.get("p_value")) else "",
+    ]
+    lines = [f"{verdict}: {', '.join(fact for fact in facts if fact)}".rstrip(": ")]
+    attributes = summary.get("attributes") or {}
+    if attributes:
+        head = ("attribute", "prior", "learned", "target", "W1", "")
+        rows = [head, *(_attribute_row(name, about) for name, about in attributes.items())]
+        lines += ["", columns(rows), ""]
+    if "run" in summary:
+        lines.append(f"run: {summary['run']}")
+    if "report" in summary:
+        lines.append(f"report: {summary['report']}")
+    return "\n".join(lines)
+
+
+def _attribute_row(name: str, about: Mapping[str, Any]) -> tuple[str, ...]:
+    moments = [_moments(about.get(which)) for which in ("prior", "learned", "target")]
+    w1 = about.get("w1")
+    return (name, *moments, f"{w1:.3g}" if _number(w1) else "", str(about.get("unit", "")))
+
+
+def _moments(about: Any) -> str:
+    if not isinstance(about, Mapping) or not _number(about.get("mean")):
+        return ""
+    std = about.get("std")
+    return f"{about['mean']:.4g}" + (f" +- {std:.3g}" if _number(std) else "")
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def describe(experiment: Experiment) -> dict[str, Any]:
+    """What ``validate`` says of a valid experiment."""
+    images = getattr(experiment.target, "images", None)
+    return {
+        "valid": True,
+        "name": experiment.name,
+        "renderer": experiment.renderer.use,
+        "target": str(images) if images else "drawn from a grammar",
+        "editor": experiment.editor.use,
+        "features": " + ".join(f.use for f in experiment.features),
+        "discrepancy": experiment.discrepancy.use,
+        "gradient": experiment.gradient.use,
+        "learns": list(experiment.grammar.learnable),
+    }
+
+
+def experiment(about: Mapping[str, Any]) -> str:
+    """What a valid experiment will do."""
+    rows = [(key, str(value)) for key, value in about.items() if key not in ("valid", "learns")]
+    learned = [("learns", ", ".join(about["learns"]))]
+    return "valid\n" + columns([*rows, *learned])
+
+
+def renderers(found: Sequence[Mapping[str, Any]]) -> str:
+    """The installed renderers, a line each."""
+    if not found:
+        return "no renderer is installed; metasim doctor says why"
+    rows = [("name", "class", "draws")]
+    for one in found:
+        drawn = [f"{kind} ({', '.join(names)})" for kind, names in one.get("kinds", {}).items()]
+        rows.append((one["name"], one["class"], one.get("problem") or "; ".join(drawn)))
+    return columns(rows)
+
+
+def checks(results: Sequence[Mapping[str, Any]]) -> str:
+    """The results of checking a renderer, a line each."""
+    rows = [("ok" if r["passed"] else "FAILED", r["name"], r["message"]) for r in results]
+    failed = sum(not r["passed"] for r in results)
+    closing = (
+        f"{failed} of {len(rows)} checks failed" if failed else f"all {len(rows)} checks passed"
+    )
+    return f"{columns(rows)}\n{closing}"
+
+
+def health(found: Mapping[str, Any]) -> str:
+    """What ``metasim doctor`` found."""
+    memory = f"{found['memory'] / 2**30:.1f} GiB" if found["memory"] else "unknown"
+    facts = [
+        ("metasim", found["metasim"] or "not installed as a package"),
+        ("python", f"{found['python']} ({found['executable']})"),
+        ("platform", found["platform"]),
+        ("cores", str(found["cores"])),
+        ("memory", memory),
+        ("devices", ", ".join(found["devices"])),
+        ("renderers", ", ".join(found["renderers"]) or "none"),
+    ]
+    packages = [(name, version or "MISSING") for name, version in found["packages"].items()]
+    problems = [f"- {problem}" for problem in found["problems"]] or ["none found"]
+    parts = [
+        columns(facts),
+        "packages\n" + columns(packages) if packages else "",
+        "extras\n" + columns([_extra_row(name, e) for name, e in found["extras"].items()]),
+        "problems\n" + "\n".join(problems),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _extra_row(name: str, extra: Mapping[str, Any]) -> tuple[str, str, str]:
+    if extra["installed"]:
+        return name, "installed", extra["adds"]
+    if not extra["available"]:
+        return name, "not for this Python", extra["adds"]
+    return name, "not installed", f"{extra['adds']}; {extra['install']}"

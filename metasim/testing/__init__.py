@@ -1,0 +1,16 @@
+"""For authors of plugins, and for metasim's own tests: the contract, and a known renderer."""
+
+from metasim.testing.analytic import AnalyticRenderer
+from metasim.testing.checks import CHECKS, ContractBrokenError
+from metasim.testing.contract import CheckResult, RendererContract, check_renderer
+from metasim.testing.subject import Subject
+
+__all__ = [
+    "CHECKS",
+    "AnalyticRenderer",
+    "CheckResult",
+    "ContractBrokenError",
+    "RendererContract",
+    "Subject",
+    "check_renderer",
+]

@@ -1,0 +1,43 @@
+"""What every test is held to."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import rich.style  # noqa: F401 - draws from Python's generator when imported; not in a test
+
+
+def _torch_state() -> bytes | None:
+    """The state of torch's global generator; None while nothing has imported torch."""
+    torch = sys.modules.get("torch")
+    return torch.get_rng_state().numpy().tobytes() if hasattr(torch, "get_rng_state") else None
+
+
+def _numpy_state() -> tuple[object, ...]:
+    name, keys, *rest = np.random.get_state()
+    return (name, np.asarray(keys).tobytes(), *rest)
+
+
+@pytest.fixture(autouse=True)
+def no_global_randomness() -> Iterator[None]:
+    """Fail a test during which Python's, numpy's or torch's global generator moved."""
+    python, numpy, torch = random.getstate(), _numpy_state(), _torch_state()
+    numpy_before = np.random.get_state()
+    yield
+    moved = [
+        name
+        for name, same in {
+            "random": random.getstate() == python,
+            "numpy.random": _numpy_state() == numpy,
+            "torch": torch is None or _torch_state() == torch,
+        }.items()
+        if not same
+    ]
+    # Put back what was there, so that one test's fault is not the next one's too.
+    random.setstate(python)
+    np.random.set_state(numpy_before)
+    assert not moved, f"the global random state moved: {', '.join(moved)}; pass a generator in"

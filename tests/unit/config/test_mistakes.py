@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from metasim.config import load_experiment, load_grammar
+from metasim.errors import ConfigError, Mistake
+from metasim.learn.options import Pathwise
+
+Write = Callable[[str], Path]
+HEAD = "grammar: grammar.yaml\nrenderer: {use: 'toy_for_config:Toy'}\n"
+TARGET = "target: {grammar: grammar.yaml}\n"
+
+
+def mistakes(path: Path, overrides: tuple[str, ...] = ()) -> list[Mistake]:
+    with pytest.raises(ConfigError) as caught:
+        load_experiment(path, overrides)
+    return list(caught.value.mistakes)
+
+
+def grammar_mistakes(path: Path, text: str) -> list[Mistake]:
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_grammar(path)
+    return list(caught.value.mistakes)
+
+
+def test_every_mistake_of_every_file_is_told_at_once(write: Write, folder: Path) -> None:
+    (folder / "other.yaml").write_text(
+        "root:\n"
+        "  name: scene\n"
+        "  kind: scene\n"
+        "  children:\n"
+        "    - name: digit\n"
+        "      kind: digt\n"
+        "      count: -1\n"
+        "    - name: digit\n"
+        "      kind: digit\n"
+        "      attributes:\n"
+        "        yaw: {prior: {normal: {mean: 0, sd: 10}}, range: [0]}\n"
+        "        colour: {prior: red}\n"
+    )
+    path = write(
+        "nmae: x\n"
+        "seed: -1\n"
+        "seed: 2\n"
+        "device: gpu\n"
+        "grammar: other.yaml\n"
+        "renderer: {use: 'toy_for_config:Toy', options: {image_sise: 3, glyphs: 3}}\n"
+        "target: {grammar: nowhere.yaml}\n"
+        "training: {lr: .nan, batch_size: 2, warm_start: yes, max_renders: 1.5}\n"
+        "editor: {head: {use: gausian}, hiden: [3]}\n"
+        "features: [{use: pixels, renders: 3}, {use: simulator, refine: x}]\n"
+        "gradient: {use: pathwise}\n"
+        "discrepancy: mmd\n"
+    )
+    found = mistakes(path, ("training.foo=1", "renderer"))
+    place = [(Path(m.file).name, m.line, m.column, m.key) for m in found]
+    root, options = "grammar.root.children", "renderer.options"
+    assert place == [
+        ("experiment.yaml", 1, 1, "nmae"),
+        ("experiment.yaml", 2, 7, "seed"),
+        ("experiment.yaml", 3, 1, "seed"),
+        ("experiment.yaml", 4, 9, "device"),
+        ("experiment.yaml", 6, 49, f"{options}.image_sise"),
+        ("experiment.yaml", 6, 72, f"{options}.glyphs"),
+        ("experiment.yaml", 7, 19, "target.grammar"),
+        ("experiment.yaml", 8, 16, "training.lr"),
+        ("experiment.yaml", 8, 34, "training.batch_size"),
+        ("experiment.yaml", 8, 49, "training.warm_start"),
+        ("experiment.yaml", 8, 67, "training.max_renders"),
+        ("experiment.yaml", 9, 22, "editor.head.use"),
+        ("experiment.yaml", 9, 32, "editor.hiden"),
+        ("experiment.yaml", 10, 26, "features.0.renders"),
+        ("experiment.yaml", 10, 64, "features.1.refine"),
+        ("experiment.yaml", 11, 17, "gradient.use"),
+        ("experiment.yaml", 12, 14, "discrepancy"),
+        ("other.yaml", 6, 13, f"{root}.0.kind"),
+        ("other.yaml", 7, 14, f"{root}.0.count"),
+        ("other.yaml", 11, 31, f"{root}.1.attributes.yaw.prior.normal.std"),
+        ("other.yaml", 11, 41, f"{root}.1.attributes.yaw.prior.normal.sd"),
+        ("other.yaml", 11, 58, f"{root}.1.attributes.yaw.range.1"),
+        ("other.yaml", 12, 9, f"{root}.1.attributes.colour"),
+        ("command line", 0, 0, ""),
+        ("command line", 0, 0, "training.foo"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("nmae: x", "unknown key; did you mean 'name'?"),
+        ("name: a/b", "must match"),
+        ("name: 3", "must be text, got 3"),
+        ("seed: 1.5", "must be a whole number, got 1.5"),
+        ("seed: '1'", "must be a whole number, got '1'"),
+        ("seed: true", "must be a whole number, got true"),
+        ("training: {lr: fast}", "must be a number, got 'fast'"),
+        ("training: {lr: 0}", "must be above 0, got 0"),
+        ("training: {anneal: 2}", "must be at most 1, got 2"),
+        ("training: {batch_size: 3}", "must be at least 4, got 3"),
+        ("training: {warm_start: 1}", "must be true or false, got 1"),
+        ("training:", "must be a mapping, got nothing"),
+        ("editor: {hidden: 3}", "must be a list, got 3"),
+        ("editor: {hidden: [3, x]}", "must be a whole number, got 'x'"),
+        ("editor: {use: gnc}", "did you mean 'gcn'?"),
+        ("editor: {use: 3}", "must be one of gcn, parametric, got '3'"),
+        ("editor: gcn", "must be a mapping such as {use: gcn}, got 'gcn'"),
+        ("gradient: {use: spsa, buffer: 3}", "unknown key; known: step, use"),
+        ("features: [{renders: 3}]", "must name its kind with the key 'use'"),
+        ("features: []", "must have at least 1 entries, got 0"),
+        ("features: {use: pretrained, weights: nowhere.pt}", "nowhere.pt does not exist"),
+        (
+            "discrepancy: {use: mmd, kernel: rfb}",
+            "must be 'rbf' or 'rational_quadratic', got 'rfb'",
+        ),
+        ("discrepancy: {use: mmd, bandwidths: [1, -1]}", "must be above 0, got -1"),
+        ("task: {images: nowhere}", "nowhere does not exist"),
+        ("task: {}", "images: is missing and must be given"),
+        ("refine: {}", "unknown key"),
+        ("output: results", "must be a mapping, got 'results'"),
+        ("output: {dir: 3}", "must be text, got 3"),
+        ("device: cuda:x", "must match"),
+    ],
+)
+def test_one_mistake_is_told_once_and_in_words(write: Write, line: str, said: str) -> None:
+    found = mistakes(write(HEAD + TARGET + line + "\n"))
+    assert len(found) == 1, found
+    assert said in str(found[0])
+    assert found[0].line == 4
+    assert "pydantic" not in str(found[0])
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("renderer: {use: mnits}", "no renderer is called 'mnits'"),
+        ("renderer: {use: 'nowhere_at_all:Toy'}", "cannot import 'nowhere_at_all'"),
+        ("renderer: {use: 'toy_for_config:Tyo'}", "did you mean 'Toy'?"),
+        ("renderer: {use: 'toy_for_config:PLUGIN_NAME'}", "has no 'PLUGIN_NAME'"),
+        ("renderer: {use: 'raises_for_config:Toy'}", "ZeroDivisionError"),
+        ("renderer: {use: 'toy_for_config:Toy', options: {noise: loud}}", "must be a number"),
+        ("renderer: {use: 'toy_for_config:Toy', options: {image_size: [1]}}", "2 entries"),
+        ("renderer: {use: 'toy_for_config:Toy', options: [1]}", "must be a mapping, got [1]"),
+        ("renderer: {use: 'toy_for_config:Other'}", "is an option the renderer must be given"),
+        ("renderer: {}", "renderer.use: is missing"),
+    ],
+)
+def test_a_renderer_that_does_not_fit_is_told_in_its_line(
+    write: Write, folder: Path, line: str, said: str
+) -> None:
+    (folder / "raises_for_config.py").write_text("1 / 0\n")
+    images = folder / "images"
+    images.mkdir()
+    (images / "a.png").write_bytes(b"")
+    found = mistakes(write(f"grammar: grammar.yaml\n{line}\ntarget: {{images: images}}\n"))
+    assert len(found) == 1, found
+    assert said in str(found[0])
+    assert found[0].line == 2
+
+
+def test_parts_that_must_be_there(write: Write) -> None:
+    found = mistakes(write("seed: 1\n"))
+    assert [(m.key, m.message) for m in found] == [
+        (key, "is missing and must be given") for key in ("grammar", "renderer", "target")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("target: {}", "must hold either images: FOLDER or grammar: FILE"),
+        ("target: {count: 3}", "must hold either images: FOLDER or grammar: FILE"),
+        ("target: {images: images, grammar: grammar.yaml}", "got both; remove one"),
+        ("target: {images: images, count: 3}", "unknown key; known: images, resize"),
+        ("target: {images: nowhere}", "nowhere does not exist"),
+        ("target: {images: grammar.yaml}", "is not a folder"),
+        ("target: {images: empty}", "the folder"),
+        ("target: {grammar: grammar.yaml, renderer: {use: 'toy_for_config:Othr'}}", "'Other'?"),
+        ("target: {grammar: shaded.yaml, renderer: {use: 'toy_for_config:Other'}}", "no 'level'"),
+        ("target: {grammar: shaded.yaml, renderer: {options: {nose: 1}}}", "'noise'?"),
+    ],
+)
+def test_a_target_that_cannot_be_used(write: Write, folder: Path, line: str, said: str) -> None:
+    (folder / "images").mkdir()
+    (folder / "images" / "a.png").write_bytes(b"")
+    (folder / "empty").mkdir()
+    shaded = "root: {name: s, kind: scene, attributes: {level: {prior: 0.1}}}\n"
+    (folder / "shaded.yaml").write_text(shaded)
+    head = HEAD.replace("Toy'}", "Toy', options: {image_size: [8, 8]}}")
+    found = mistakes(write(f"{head}{line}\n"))
+    assert len(found) == 1, found
+    assert said in str(found[0])
+
+
+def test_something_must_be_learned(write: Write, folder: Path) -> None:
+    text = (folder / "grammar.yaml").read_text()
+    (folder / "still.yaml").write_text(text.replace("mutable: true", "mutable: false"))
+    found = mistakes(write((HEAD + TARGET).replace("grammar.yaml", "still.yaml", 1)))
+    assert [m.key for m in found] == ["grammar"]
+    assert "nothing can be learned" in found[0].message
+
+
+def test_a_pathwise_gradient_needs_a_differentiable_renderer(write: Write) -> None:
+    text = HEAD + TARGET + "gradient: {use: pathwise}\n"
+    (found,) = mistakes(write(text))
+    assert found.key == "gradient.use"
+    assert "needs a renderer that offers render_tensor" in found.message
+    other = text.replace("Toy'}", "Other', options: {image_size: [8, 8]}}")
+    assert load_experiment(write(other)).gradient == Pathwise()
+
+
+@pytest.mark.parametrize(
+    ("node", "said"),
+    [
+        ("count: 1.5", "must be a whole number >= 0, got 1.5"),
+        ("count: many", "must be a whole number >= 0, got 'many'"),
+        ("count: [1]", "must be a whole number or a distribution such as"),
+        ("count: {uniform: {low: 1.2, high: 1.3}}", "the count of 'digit' must be a whole number"),
+        ("count: {uniform: {low: 1}}", "high: is missing"),
+        ("count: 2000", "more than max_nodes = 1000"),
+        ("attributes: {x: {prior: true}}", "must be a distribution such as"),
+        ("attributes: {x: {prior: {}}}", "exactly one key"),
+        ("attributes: {x: {prior: {norml: {mean: 1}}}}", "did you mean 'normal'?"),
+        ("attributes: {x: {prior: {choice: {values: [[1]]}}}}", "number, a whole number or text"),
+        ("attributes: {x: {prior: {choice: {values: []}}}}", "at least 1 entries"),
+        (
+            "attributes: {x: {prior: {mixture: {components: [{normal: {mean: 1}}]}}}}",
+            "std: is miss",
+        ),
+        ("attributes: {x: {prior: 1, mutable: true}}", "must have a range"),
+        ("attributes: {x: {prior: 1, range: [2, 1]}}", "low < high"),
+        ("attributes: {x: {prior: 1, unit: 3}}", "must be text, got 3"),
+        ("attributes: {x: {piror: 1, prior: 2}}", "did you mean 'prior'?"),
+        ("correlations: [{between: [a, b], value: 0.5}]", "names 'a'"),
+        ("kind: 3 d", "must match"),
+    ],
+)
+def test_mistakes_in_a_grammar(tmp_path: Path, node: str, said: str) -> None:
+    kind = "" if node.startswith("kind") else "      kind: digit\n"
+    text = (
+        f"root:\n  name: scene\n  kind: scene\n  children:\n    - name: digit\n{kind}      {node}\n"
+    )
+    found = grammar_mistakes(tmp_path / "g.yaml", text)
+    assert len(found) == 1, found
+    assert said in str(found[0])
+    assert found[0].line >= 1
+
+
+@pytest.mark.parametrize("text", ["", "- 1\n", "just text\n", "3\n"])
+def test_a_file_must_hold_a_mapping(write: Write, text: str) -> None:
+    (found,) = mistakes(write(text))
+    assert "must hold a mapping" in found.message
+    assert found.line == 1
+
+
+def test_a_grammar_file_that_is_no_yaml_is_told_with_its_own_position(
+    write: Write, folder: Path
+) -> None:
+    (folder / "broken.yaml").write_text("root: [\n")
+    found = mistakes(write((HEAD + TARGET).replace("grammar.yaml", "broken.yaml", 1)))
+    assert [Path(m.file).name for m in found] == ["broken.yaml"]
+    assert found[0].line == 2
+
+
+def test_a_grammar_that_is_used_twice_is_wrong_once(write: Write, folder: Path) -> None:
+    text = (folder / "grammar.yaml").read_text()
+    (folder / "grammar.yaml").write_text(text.replace("std: 10", "std: -10"))
+    (found,) = mistakes(write(HEAD + TARGET))
+    assert (found.key, found.line) == ("grammar.root.children.0.attributes.yaw.prior.normal.std", 8)

@@ -1,0 +1,91 @@
+"""What a renderer returns is checked before anything is made of it."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from metasim.errors import RenderError
+from metasim.render import Label, Rendered, Renderer, check_rendered
+from metasim.scene import Attributes, Node, Scene
+
+SCENES = [Scene((Node("scene", "scene", Attributes()),), seed) for seed in range(3)]
+SIZE = (4, 5)
+
+
+def good(count=3):
+    return Rendered(
+        np.zeros((count, *SIZE, 3), np.uint8),
+        np.zeros((count, *SIZE), np.int32),
+        ((),) * count,
+        np.zeros((count, *SIZE), np.float32),
+        np.zeros((count, *SIZE, 3), np.float32),
+    )
+
+
+def test_what_fits_is_handed_through():
+    rendered = good()
+    assert check_rendered(rendered, SCENES, SIZE) is rendered
+    assert check_rendered(good(0), [], SIZE).images.shape == (0, 4, 5, 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"images": np.zeros((3, *SIZE, 3), np.float32)}, "images must be uint8, got float32"),
+        ({"images": np.zeros((3, *SIZE), np.uint8)}, r"images must have shape \(3, 4, 5, 3\)"),
+        ({"images": np.zeros((2, *SIZE, 3), np.uint8)}, "images must have shape"),
+        ({"images": [[0]]}, "images must be a numpy array, got list"),
+        ({"instances": np.zeros((3, *SIZE), np.int64)}, "instances must be int32"),
+        ({"instances": np.zeros((3, 5, 4), np.int32)}, "instances must have shape"),
+        ({"labels": ((), ())}, "labels must hold 3 tuples"),
+        ({"depth": np.full((3, *SIZE), np.inf, np.float32)}, "depth must be finite"),
+        ({"depth": np.zeros((3, *SIZE))}, "depth must be float32"),
+        ({"normals": np.full((3, *SIZE, 3), np.nan, np.float32)}, "normals must be finite"),
+        ({"normals": np.zeros((3, *SIZE), np.float32)}, "normals must have shape"),
+    ],
+)
+def test_what_does_not_fit_is_named(changes, said):
+    with pytest.raises(RenderError, match=said):
+        check_rendered(dataclasses.replace(good(), **changes), SCENES, SIZE)
+
+
+def test_what_is_no_rendered_is_named():
+    with pytest.raises(RenderError, match="got ndarray"):
+        check_rendered(np.zeros((3, 4, 5, 3), np.uint8), SCENES, SIZE)
+
+
+def test_a_slice_of_rendered_holds_the_same_rows_of_everything():
+    label = Label(1, 0, "n", "k", "c", (0, 0, 1, 1), 1.0)
+    rendered = Rendered(
+        np.arange(3 * 60, dtype=np.uint8).reshape(3, *SIZE, 3),
+        np.arange(60, dtype=np.int32).reshape(3, *SIZE),
+        ((), (label,), ()),
+        np.arange(60, dtype=np.float32).reshape(3, *SIZE),
+    )
+    part = rendered[1:]
+    assert len(part) == 2
+    assert part.labels == ((label,), ())
+    assert part.normals is None
+    np.testing.assert_array_equal(part.images, rendered.images[1:])
+    np.testing.assert_array_equal(part.instances, rendered.instances[1:])
+    np.testing.assert_array_equal(part.depth, rendered.depth[1:])
+
+
+def test_a_renderer_is_closed_at_the_end_of_a_with_block_even_after_an_error():
+    class Counting(Renderer):
+        closed = 0
+
+        def render(self, scenes):
+            raise RuntimeError
+
+        def close(self):
+            self.closed += 1
+
+    renderer = Counting()
+    with renderer as entered:
+        assert entered is renderer
+    assert renderer.closed == 1
+    with pytest.raises(RuntimeError), renderer:
+        renderer.render([])
+    assert renderer.closed == 2

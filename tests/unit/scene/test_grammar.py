@@ -1,0 +1,350 @@
+"""Grammars: sampling, ranges that wrap or clip, correlations, counts, and what is refused."""
+
+import json
+import math
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from scipy import stats
+
+from metasim.scene import Attribute, Scene, SceneGrammar
+from metasim_mnist import MnistRenderer
+
+SHIPPED = sorted((Path(__file__).parents[3] / "assets" / "grammars").glob("*.yaml"))
+
+
+def normal(mean, std):
+    return {"normal": {"mean": mean, "std": std}}
+
+
+def grammar(attributes=None, **fields):
+    node = {"name": "digit", "kind": "digit", "attributes": attributes or {}, **fields}
+    return SceneGrammar.model_validate(
+        {"root": {"name": "scene", "kind": "scene", "children": [node]}}
+    )
+
+
+def drawn(one, count, *names, seed=0):
+    """(count, names) attribute values of the first digit."""
+    rng = np.random.default_rng(seed)
+    scenes = [one.sample(rng) for _ in range(count)]
+    return np.array([[scene.nodes[1].attributes[name] for name in names] for scene in scenes])
+
+
+# --- ranges -------------------------------------------------------------------------------
+
+spans = st.tuples(st.floats(-1e4, 1e4), st.floats(1e-2, 1e4)).map(lambda p: (p[0], p[0] + p[1]))
+
+
+@given(spans, st.floats(0, 1, exclude_max=True), st.booleans())
+def test_a_value_within_the_range_is_kept_bit_for_bit(span, share, periodic):
+    attribute = Attribute(prior=0.0, range=span, periodic=periodic)
+    value = min(span[0] + share * (span[1] - span[0]), math.nextafter(span[1], -math.inf))
+    assert attribute.fit(value).hex() == value.hex()
+
+
+@given(spans, st.floats(-1e6, 1e6))
+def test_a_periodic_value_is_wrapped_by_whole_periods(span, value):
+    low, high = span
+    fitted = Attribute(prior=0.0, range=span, periodic=True).fit(value)
+    assert low <= fitted < high
+    turns = (value - fitted) / (high - low)
+    assert turns == pytest.approx(round(turns), abs=1e-6 * max(1, abs(turns)))
+
+
+@given(spans, st.floats(-1e6, 1e6))
+def test_other_values_are_clipped(span, value):
+    fitted = Attribute(prior=0.0, range=span).fit(value)
+    assert fitted == min(max(value, span[0]), span[1])
+
+
+def test_names_and_values_without_a_range_are_left_alone():
+    assert Attribute(prior="mug").fit("mug") == "mug"
+    assert Attribute(prior=0.0).fit(1e9) == 1e9
+
+
+def test_the_smallest_step_below_zero_wraps_into_the_range():
+    attribute = Attribute(prior=0.0, range=(0, 360), periodic=True)
+    assert 0 <= attribute.fit(-5e-324) < 360
+    assert attribute.fit(360.0) == 0.0
+    assert attribute.fit(-10.0) == 350.0
+
+
+def test_a_normal_prior_wraps_around_a_periodic_range():
+    one = grammar({"yaw": {"prior": normal(0, 10), "range": [0, 360], "periodic": True}})
+    values = drawn(one, 2000, "yaw")[:, 0]
+    assert ((values > 300) | (values < 60)).all()
+    assert 0.45 < (values > 300).mean() < 0.55
+    centred = (values + 180) % 360 - 180
+    assert stats.kstest(centred, stats.norm(0, 10).cdf).pvalue > 0.001
+
+
+# --- sampling -----------------------------------------------------------------------------
+
+
+def test_the_same_generator_gives_the_same_scenes_and_each_has_a_seed_of_its_own():
+    one = grammar({"x": {"prior": normal(0, 1)}})
+    a, b = np.random.default_rng(5), np.random.default_rng(5)
+    first = [one.sample(a) for _ in range(20)]
+    assert first == [one.sample(b) for _ in range(20)]
+    assert len({scene.seed for scene in first}) == 20
+    assert all(0 <= scene.seed < 2**63 for scene in first)
+
+
+def test_scenes_have_the_grammars_tree_in_depth_first_order():
+    leaf = {"name": "leaf", "kind": "leaf", "count": 2}
+    one = grammar({}, count=2, children=[leaf, {"name": "tail", "kind": "leaf"}])
+    scene = one.sample(np.random.default_rng(0))
+    assert [node.name for node in scene.nodes] == [
+        "scene", *["digit", "leaf", "leaf", "tail"] * 2,
+    ]  # fmt: skip
+    assert [node.parent for node in scene.nodes] == [-1, 0, 1, 1, 1, 0, 5, 5, 5]
+
+
+def test_counts_follow_their_distribution():
+    parts = [0, {"choice": {"values": [1, 3], "weights": [2, 1]}}]
+    one = grammar({}, count={"mixture": {"components": parts, "weights": [1, 3]}})
+    rng = np.random.default_rng(1)
+    sizes = [len(one.sample(rng).nodes) - 1 for _ in range(2000)]
+    shares = np.bincount(sizes, minlength=4) / 2000
+    np.testing.assert_allclose(shares, [0.25, 0.5, 0, 0.25], atol=0.04)
+
+
+def test_a_child_that_is_never_there_is_not_in_any_scene():
+    assert len(grammar({}, count=0).sample(np.random.default_rng(0)).nodes) == 1
+
+
+@pytest.mark.parametrize(
+    "count",
+    [
+        -1,
+        1.5,
+        "many",
+        {"uniform": {"low": 1.2, "high": 1.8}},
+        {"choice": {"values": [1, 2.5], "weights": [0, 1]}},
+        {"mixture": {"components": [-1, {"choice": {"values": [-2]}}]}},
+    ],
+)
+def test_counts_that_are_no_whole_numbers_are_refused(count):
+    one = grammar({}, count=count)
+    with pytest.raises(ValueError, match=r"count of 'digit' must be a whole number"):
+        one.sample(np.random.default_rng(0))
+
+
+def test_a_scene_that_grows_too_large_is_refused():
+    one = SceneGrammar.model_validate(
+        {"root": {"name": "a", "kind": "k", "children": [{"name": "b", "kind": "k", "count": 9}]},
+         "max_nodes": 5}
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="more than max_nodes = 5"):
+        one.sample(np.random.default_rng(0))
+
+
+# --- correlations -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [-0.9, -0.3, 0.0, 0.5, 0.8])
+def test_correlated_normals_have_that_coefficient_and_keep_their_marginals(value):
+    one = grammar(
+        {"x": {"prior": normal(32, 8)}, "yaw": {"prior": normal(90, 20)}},
+        correlations=[{"between": ["x", "yaw"], "value": value}],
+    )
+    x, yaw = drawn(one, 3000, "x", "yaw").T
+    assert np.corrcoef(x, yaw)[0, 1] == pytest.approx(value, abs=0.05)
+    assert stats.kstest(x, stats.norm(32, 8).cdf).pvalue > 0.001
+    assert stats.kstest(yaw, stats.norm(90, 20).cdf).pvalue > 0.001
+
+
+def test_other_marginals_keep_their_shape_and_others_stay_independent():
+    one = grammar(
+        {
+            "a": {"prior": {"uniform": {"low": 0, "high": 1}}},
+            "free": {"prior": normal(0, 1)},
+            "b": {"prior": {"von_mises": {"mean": 0, "kappa": 5}}},
+            "c": {"prior": normal(0, 1)},
+        },
+        correlations=[
+            {"between": ["a", "b"], "value": 0.7},
+            {"between": ["b", "c"], "value": -0.6},
+        ],
+    )
+    values = drawn(one, 4000, "a", "free", "b", "c")
+    assert stats.kstest(values[:, 0], stats.uniform(0, 1).cdf).pvalue > 0.001
+    rank = stats.spearmanr(values).statistic
+
+    def expected(r):  # of the Gaussian copula
+        return 6 / math.pi * math.asin(r / 2)
+
+    assert rank[0, 2] == pytest.approx(expected(0.7), abs=0.05)
+    assert rank[2, 3] == pytest.approx(expected(-0.6), abs=0.05)
+    assert rank[0, 3] == pytest.approx(0, abs=0.05)
+    assert np.abs(rank[1, [0, 2, 3]]).max() < 0.05
+
+
+# --- learnable, categories, widened -------------------------------------------------------
+
+
+def test_learnable_are_the_mutable_numbers():
+    one = grammar(
+        {
+            "x": {"prior": 3, "range": [0, 9], "mutable": True},
+            "y": {"prior": 3, "range": [0, 9]},
+            "class": {"prior": {"choice": {"values": [3, 1, 2]}}},
+            "kind": {"prior": "mug"},
+        }
+    )
+    assert list(one.learnable) == ["digit.x"]
+    attributes = one.nodes["digit"].attributes
+    assert attributes["class"].categories == (1, 2, 3)
+    assert attributes["kind"].categories == ("mug",)
+    assert attributes["x"].categories is None
+
+
+def test_named_values_of_a_mixture_are_all_its_components():
+    parts = [{"choice": {"values": ["a", "b"]}}, {"constant": {"value": "c"}}]
+    attribute = Attribute.model_validate({"prior": {"mixture": {"components": parts}}})
+    assert attribute.categories == ("a", "b", "c")
+    mixed = Attribute.model_validate({"prior": {"mixture": {"components": [*parts, normal(0, 1)]}}})
+    assert mixed.categories is None
+
+
+def test_widened_makes_the_learnable_uniform_and_leaves_the_rest():
+    one = grammar(
+        {
+            "yaw": {"prior": normal(0, 10), "range": [0, 360], "periodic": True, "mutable": True},
+            "x": {"prior": normal(32, 1), "range": [10, 50], "mutable": True},
+            "size": {"prior": normal(1, 0.1)},
+            "class": {"prior": {"choice": {"values": ["a"]}}},
+        },
+        correlations=[{"between": ["x", "yaw"], "value": 0.9}],
+    )
+    before = one.model_dump()
+    wide = one.widened()
+    values = drawn(wide, 3000, "yaw", "x", "size")
+    assert stats.kstest(values[:, 0], stats.uniform(0, 360).cdf).pvalue > 0.001
+    assert stats.kstest(values[:, 1], stats.uniform(10, 40).cdf).pvalue > 0.001
+    assert stats.kstest(values[:, 2], stats.norm(1, 0.1).cdf).pvalue > 0.001
+    assert abs(stats.spearmanr(values[:, 0], values[:, 1]).statistic) < 0.05
+    assert list(wide.learnable) == list(one.learnable)
+    assert one.model_dump() == before
+    assert wide.widened() == wide
+
+
+# --- what a grammar is as an object -------------------------------------------------------
+
+
+def test_a_grammar_that_was_used_equals_and_pickles_like_a_fresh_one():
+    def make():
+        return grammar(
+            {
+                "x": {"prior": normal(0, 1)},
+                "yaw": {"prior": {"von_mises": {"mean": 0, "kappa": 2}}},
+            },
+            correlations=[{"between": ["x", "yaw"], "value": 0.5}],
+        )
+
+    used, fresh, other = make(), make(), make()
+    used.sample(np.random.default_rng(0))
+    other.sample(np.random.default_rng(1))
+    assert used == fresh
+    assert used == other
+    back = pickle.loads(pickle.dumps(used))
+    assert back == used
+    assert back.sample(np.random.default_rng(2)) == fresh.sample(np.random.default_rng(2))
+
+
+def test_the_written_form_gives_the_same_grammar_back():
+    for path in SHIPPED:
+        one = SceneGrammar.model_validate(yaml.safe_load(path.read_text()))
+        assert SceneGrammar.model_validate_json(one.model_dump_json()) == one
+        rng, again = np.random.default_rng(0), np.random.default_rng(0)
+        scene = one.sample(rng)
+        assert Scene.from_json(json.loads(json.dumps(scene.to_json()))) == one.sample(again)
+
+
+def test_a_grammar_cannot_be_changed():
+    with pytest.raises(ValidationError):
+        grammar().root.name = "other"
+
+
+# --- refusals -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("attribute", "said"),
+    [
+        ({"prior": 0, "range": [5, 5]}, "low < high"),
+        ({"prior": 0, "range": [0, math.inf]}, "finite"),
+        ({"prior": 0, "mutable": True}, "a mutable attribute must have a range"),
+        ({"prior": 0, "periodic": True}, "a periodic attribute must have a range"),
+        ({"prior": "mug", "range": [0, 1]}, "named values has no range"),
+        ({"prior": {"choice": {"values": [1, 2]}}, "range": [0, 3]}, "named values has no range"),
+        ({"prior": 0, "units": "deg"}, "units"),
+        ({}, "prior"),
+    ],
+)
+def test_attributes_that_contradict_themselves_are_refused(attribute, said):
+    with pytest.raises(ValidationError, match=said):
+        grammar({"yaw": attribute})
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"correlations": [{"between": ["x", "z"], "value": 0.5}]}, "names 'z'"),
+        ({"correlations": [{"between": ["x", "x"], "value": 0.5}]}, "two different"),
+        ({"correlations": [{"between": ["x", "y"], "value": 1.0}]}, "less than 1"),
+        (
+            {
+                "correlations": [
+                    {"between": ["x", "y"], "value": 0.9},
+                    {"between": ["y", "w"], "value": 0.9},
+                    {"between": ["x", "w"], "value": -0.9},
+                ]
+            },
+            "contradict one another",
+        ),
+        ({"children": [{"name": "digit", "kind": "digit"}]}, "two nodes are called 'digit'"),
+        ({"name": "7up"}, "pattern"),
+        ({"kind": "a b"}, "pattern"),
+        ({"childs": []}, "childs"),
+    ],
+)
+def test_nodes_that_contradict_themselves_are_refused(fields, said):
+    numbers = {name: {"prior": normal(0, 1)} for name in ("x", "y", "w")}
+    with pytest.raises(ValidationError, match=said):
+        grammar(numbers, **fields)
+
+
+# --- the grammars that ship ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
+def test_shipped_grammars_can_be_drawn(path):
+    one = SceneGrammar.model_validate(yaml.safe_load(path.read_text()))
+    for node in one.nodes.values():
+        assert set(node.attributes) <= MnistRenderer.kinds[node.kind]
+    rng = np.random.default_rng(0)
+    rendered = MnistRenderer(image_size=(64, 64)).render([one.sample(rng) for _ in range(20)])
+    shown = [label.visible for labels in rendered.labels for label in labels]
+    assert np.mean(shown) > 0.9
+
+
+def test_shipped_targets_have_the_nodes_and_learnable_attributes_of_their_priors():
+    by_name = {p.stem: SceneGrammar.model_validate(yaml.safe_load(p.read_text())) for p in SHIPPED}
+    pairs = {name: name.removesuffix("_target") for name in by_name if name.endswith("_target")}
+    pairs |= {"mnist_spread_target": "mnist_rot", "mnist_bimodal_target": "mnist_rot"}
+    assert len(pairs) == 6
+    for target, prior in pairs.items():
+        learnable = by_name[target].learnable
+        assert list(learnable) == list(by_name[prior].learnable)
+        for name, attribute in by_name[prior].learnable.items():
+            assert (attribute.unit, attribute.range, attribute.periodic) == (
+                learnable[name].unit, learnable[name].range, learnable[name].periodic,
+            )  # fmt: skip
