@@ -57,7 +57,7 @@ class Session:
         self.experiment, self.run, self.renderer, self.progress = experiment, run, renderer, progress
         self.codec = SceneCodec(experiment.grammar)
         self.stop_asked = False
-        self.seconds_before = 0.0
+        self.seconds_before = self.rate = 0.0
         self.started = time.monotonic()
 
     def carry_out(self) -> dict[str, Any]:
@@ -142,7 +142,8 @@ class Session:
 
     def _train(self) -> Outcome:
         trainer, every = self.trainer, self.experiment.training.checkpoint_seconds
-        saved = time.monotonic()
+        saved = began = time.monotonic()
+        before = trainer.objective.renders
         self.progress.start("training", self.experiment.training.max_renders)
 
         def on_step() -> None:
@@ -160,6 +161,7 @@ class Session:
         try:
             return trainer.train(on_step, self._on_epoch)
         finally:
+            self.rate = (trainer.objective.renders - before) / (time.monotonic() - began)
             self.progress.finish()
 
     def _on_epoch(self, epoch: Epoch) -> None:
@@ -194,7 +196,7 @@ class Session:
 
     def _conclude(self, best: Outcome) -> dict[str, Any]:
         trainer, made = self.trainer, self.prepared
-        renders, trained = trainer.objective.renders, self._seconds()
+        renders = trainer.objective.renders
         scenes = trainer.edited(_EVALUATED, "learned")
         found = sensitivities(trainer.objective, scenes[:_SENSITIVE], self.experiment.seed)
         if trainer.objective.latest is not None:
@@ -222,7 +224,7 @@ class Session:
             "attempts": len(trainer.outcomes),
             "reason": _reason(converged, best, self.experiment.training.p_value),
             "gradient": choose(self.experiment.gradient, self.renderer, self.codec).use,
-            "images_per_second": renders / max(trained, 1e-9),
+            "images_per_second": self.rate,
             "features": {
                 "use": [part.use for part in self.experiment.features],
                 "error": made.error,

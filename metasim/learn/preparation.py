@@ -12,7 +12,12 @@ from torch import Tensor
 
 from metasim.errors import DataError
 from metasim.learn.codec import SceneCodec
-from metasim.learn.discrepancies import Discrepancy, make_discrepancy
+from metasim.learn.discrepancies import (
+    RBF,
+    Discrepancy,
+    make_discrepancy,
+    median_distance,
+)
 from metasim.learn.editor import edit_scenes, make_editor
 from metasim.learn.features import (
     Classroom,
@@ -37,6 +42,7 @@ __all__ = ["Preparation", "Prepared"]
 Images = npt.NDArray[np.uint8]
 _HELD_OUT = 0.25
 _REFERENCE = 2000
+_SPLITS = 33
 
 
 @dataclass(frozen=True)
@@ -82,8 +88,8 @@ class Preparation:
         Raises:
             DataError: when there are too few target images, or they are all alike.
         """
-        known, held_out = self._split(target)
         taught = make_features(self.features, self.classroom)
+        known, held_out = self._split(target, extract(taught.extractor, target))
         pools: Sequence[Pool] = ()
         if self.training.warm_start:
             pools = self._match(taught, known)
@@ -111,14 +117,22 @@ class Preparation:
     def _rounds(self) -> int:
         return max((f.refine for f in self.features if isinstance(f, SimulatorFeatures)), default=0)
 
-    def _split(self, target: Images) -> tuple[Images, Images]:
+    def _split(self, target: Images, features: Tensor) -> tuple[Images, Images]:
+        """What is learned from, and what is held out: the median of several random splits.
+
+        By chance a split can set a quarter of the images apart from the rest, and no run
+        could then pass the test at the end. Generated images have no part in the choice.
+        """
         held = round(_HELD_OUT * len(target))
         if held < 2:
             raise DataError(
                 "a target must have at least 8 images, as a quarter of them is held out for the "
                 f"test at the end; got {len(target)}"
             )
-        order = stream(self.seed, "target").permutation(len(target))
+        rng = stream(self.seed, "target")
+        orders = [rng.permutation(len(target)) for _ in range(_SPLITS)]
+        some = torch.stack([torch.from_numpy(order[:held]) for order in orders])
+        order = orders[int(_split_distances(features, some).argsort()[_SPLITS // 2])]
         return target[order[held:]], target[order[:held]]
 
     def _match(self, taught: Taught, known: Images) -> Sequence[Pool]:
@@ -157,3 +171,12 @@ class Preparation:
             for i in range(0, len(images), 512)
         ]
         return torch.cat(parts)
+
+
+def _split_distances(features: Tensor, held: Tensor) -> Tensor:
+    """Squared MMD (S,) between the rows (S, M) that are held out and all others of (N, D)."""
+    scale = float(median_distance(features[:1000]))
+    kernel = RBF([scale])(features, features)
+    sign = torch.full((len(held), len(features)), -1.0 / (len(features) - held.shape[1]))
+    sign.scatter_(1, held, 1.0 / held.shape[1])
+    return ((sign @ kernel) * sign).sum(dim=1)

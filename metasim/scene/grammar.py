@@ -62,6 +62,8 @@ class Attribute(_Model):
             raise ValueError(f"a {which} attribute must have a range: [low, high]")
         if self.range is not None and self.categories is not None:
             raise ValueError("an attribute with named values has no range; remove it")
+        if self.categories is None and _may_be_named(self.prior):
+            raise ValueError("an attribute must have either numbers or named values, not both")
         return self
 
     @cached_property
@@ -102,6 +104,15 @@ def _named_values(prior: Distribution) -> tuple[Value, ...] | None:
         if all(part is not None for part in parts):
             return tuple(value for part in parts for value in part or ())
     return None
+
+
+def _may_be_named(prior: Distribution) -> bool:
+    """Whether a prior may give a string."""
+    if isinstance(prior, Choice):
+        return any(isinstance(value, str) for value in prior.values)
+    if isinstance(prior, Mixture):
+        return any(_may_be_named(component) for component in prior.components)
+    return isinstance(prior, Constant) and isinstance(prior.value, str)
 
 
 class Correlation(_Model):

@@ -124,7 +124,7 @@ def teach_near(
             part.requires_grad_(True)
             seed = derive(classroom.seed, "features", index, "near", len(shown))
             generator = torch.Generator().manual_seed(seed)
-            epochs = max(1, option.epochs // 2)
+            epochs = max(1, option.epochs // 4)
             grades.append(
                 _teach(part, shown, option, epochs, generator, classroom, peak=_AGAIN_PEAK)
             )
@@ -164,11 +164,7 @@ def _make(
 def _simulator(
     option: settings.SimulatorFeatures, shown: Labelled, classroom: Classroom
 ) -> tuple[SimulatorNetwork, Grade]:
-    """The best of up to three networks, each from another start.
-
-    A second start that reads no better than the first shows that it is not the start that
-    matters: what they cannot read does not show in the images.
-    """
+    """The best of up to three networks, each from another start."""
     size = classroom.renderer.image_size
     lesson = make_lesson(classroom.codec, shown.labels, size)
     best: tuple[SimulatorNetwork, Grade] | None = None
@@ -179,7 +175,7 @@ def _simulator(
             torch.manual_seed(seed)
             network = SimulatorNetwork(lesson, option.width, option.size)
         graded = _teach(network, shown, option, option.epochs, generator, classroom)
-        in_vain = best is not None and graded.worst > 0.9 * best[1].worst
+        in_vain = best is not None and _in_vain(best[1], graded, option.max_error)
         if best is None or graded.loss < best[1].loss:
             best = network, graded
         if best[1].worst <= option.max_error or in_vain:
@@ -194,6 +190,15 @@ def _simulator(
     network.standardise(shown.tensor)
     network.randomised = option.randomise_training
     return network, graded
+
+
+def _in_vain(before: Grade, after: Grade, limit: float) -> bool:
+    """Whether another start reads no better what was read badly.
+
+    Then it is not the start that matters: it does not show in the images, or is too hard.
+    """
+    poor = [label for label, error in before.error.items() if error > limit]
+    return all(after.error[label] > 0.9 * before.error[label] for label in poor)
 
 
 def _teach(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+
 from metasim.errors import RunError
 from metasim.learn import options as settings
 from metasim.learn.codec import SceneCodec
@@ -51,7 +53,8 @@ def restore_features(
                 f"{[part['use'] for part in parts]}; resume with the settings the run was "
                 "started with"
             )
-        made = [_restore(p, codec, o) for p, o in zip(parts, every, strict=True)]
+        with torch.random.fork_rng(devices=[]):  # building a network draws weights to begin with
+            made = [_restore(p, codec, o) for p, o in zip(parts, every, strict=True)]
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         first = (str(error).splitlines() or [""])[0]
         raise RunError(

@@ -7,6 +7,7 @@ mixtures, and scenes with several nodes, not all with the same number of them.
 
 from __future__ import annotations
 
+import io
 import itertools
 import math
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+
 from metasim.learn import options
 from metasim.learn.codec import SceneCodec
 from metasim.learn.discrepancies import KernelMMD
@@ -26,11 +29,10 @@ from metasim.learn.gradients import Estimate, GradientEstimator, Step, make_esti
 from metasim.learn.gradients.make import choose
 from metasim.learn.objective import Objective
 from metasim.render.base import Rendered
-from metasim.rng import stream
+from metasim.rng import derive, stream
 from metasim.scene.grammar import SceneGrammar
 from metasim.scene.graph import Attributes, Node, Scene
 from metasim.testing import AnalyticRenderer
-from torch import Tensor
 
 SIZE = 16
 X = {"prior": 8.0, "range": [0, 16], "mutable": True}
@@ -170,7 +172,7 @@ class Problem:
     def step(self, batch_size: int, *names: int) -> Step:
         scenes = self.sample(stream(7, *names), batch_size)
         batch, distribution = self.distribution(scenes)
-        return Step(scenes, batch, distribution, torch.Generator().manual_seed(hash(names) % 2**31))
+        return Step(scenes, batch, distribution, torch.Generator().manual_seed(derive(8, *names)))
 
     def objective(self) -> Objective:
         return Objective(self.renderer, self.codec, PixelFeatures(SIZE), self.discrepancy)
@@ -248,10 +250,191 @@ def mean_estimate(
 def test_the_mean_estimate_is_the_exact_gradient(use: str, name: str) -> None:
     problem = PROBLEMS[name]()
     exact = problem.exact()
-    # Small batches, so that a bias of the order of one over the batch would show.
-    batches, size = (400, 12) if use == "score_function" else (100, 12)
-    mean, error = mean_estimate(problem, ESTIMATORS[use], batches, size)
+    batches = 250 if use == "score_function" else 60
+    mean, error = mean_estimate(problem, ESTIMATORS[use], batches, 12)
     scale = float(exact.norm())
-    print(name, use, "exact", exact, "mean", mean, "err", error, float(error.norm())/scale)
-    assert float(error.norm()) < 0.5 * scale
+    assert float(error.norm()) < 0.35 * scale
     assert float(((mean - exact).abs() / (error + 0.005 * scale)).max()) < 4.0
+
+
+def test_the_baseline_of_the_score_function_adds_no_bias() -> None:
+    # The smallest batch: comparing each reward with the mean of the others, which were
+    # themselves compared with this image, is off by more than 5 standard errors here.
+    problem = PROBLEMS["mixture"]()
+    mean, error = mean_estimate(problem, options.ScoreFunction(), 1000, 4)
+    assert float(((mean - problem.exact()) / error).abs().max()) < 3.5
+
+
+@pytest.mark.parametrize("name", ["line", "mixture"])
+def test_an_image_s_own_witness_is_a_better_reward_than_the_set_s_discrepancy(name: str) -> None:
+    problem = PROBLEMS[name]()
+    objective, estimator = problem.objective(), problem.estimator(options.ScoreFunction())
+    by_image, by_set, values = [], [], []
+    for i in range(60):
+        step = problem.step(32, i)
+        estimate = estimator.estimate(step, objective)
+        by_image.append(problem.gradient(estimate.loss))
+        # The distribution anew: its graph is gone.
+        _, distribution = problem.distribution(step.scenes)
+        by_set.append(problem.gradient(distribution.log_prob(estimate.edit).sum()))
+        values.append(estimate.value)
+    reward = torch.tensor(values)
+    set_level = torch.stack(by_set) * (reward - reward.mean())[:, None]
+    assert float(set_level.var(dim=0).sum()) > 10 * float(torch.stack(by_image).var(dim=0).sum())
+
+
+def entries(scene: Scene) -> int:
+    return sum(len(node.attributes) for node in scene.nodes)
+
+
+def changed(one: Scene, other: Scene) -> int:
+    """How many attribute values differ."""
+    return sum(
+        a.attributes[name] != b.attributes[name]
+        for a, b in zip(one.nodes, other.nodes, strict=True)
+        for name in a.attributes
+    )
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_finite_differences_render_twice_for_each_attribute_in_one_call(name: str) -> None:
+    problem = PROBLEMS[name]()
+    step, objective = problem.step(8, 0), problem.objective()
+    problem.renderer.calls.clear()
+    problem.estimator(options.FiniteDifference()).estimate(step, objective)
+    (drawn,) = problem.renderer.calls
+    assert len(drawn) == objective.renders == sum(2 * entries(scene) for scene in step.scenes)
+    for scene in step.scenes:
+        mine = [copy for copy in drawn if copy.seed == scene.seed]
+        assert len(mine) == 2 * entries(scene)
+        # Two ends of one difference differ in one value; of two differences in two.
+        distances = sorted(changed(mine[0], copy) for copy in mine)
+        assert distances == [0, 1] + [2] * (len(mine) - 2)
+
+
+def test_a_scene_without_learnable_attributes_is_still_part_of_the_batch() -> None:
+    problem = Problem([blob("b", {"x": X}, {"choice": {"values": [0, 1]}})], [[[0.1]]], [{"x": 8}])
+    step, objective = problem.step(12, 0), problem.objective()
+    estimate = problem.estimator(options.FiniteDifference()).estimate(step, objective)
+    assert {entries(scene) for scene in step.scenes} == {0, 1}
+    assert objective.renders == 24
+    assert estimate.features.shape[0] == 12
+    assert bool(problem.gradient(estimate.loss).isfinite().all())
+
+
+@pytest.mark.parametrize(("use", "renders"), [("spsa", 2), ("score_function", 1), ("pathwise", 1)])
+def test_the_other_estimators_render_a_fixed_number_of_times(use: str, renders: int) -> None:
+    problem = PROBLEMS["mixture of three attributes"]()
+    objective = problem.objective()
+    problem.renderer.calls.clear()
+    problem.estimator(ESTIMATORS[use]).estimate(problem.step(8, 0), objective)
+    assert objective.renders == 8 * renders
+    assert len(problem.renderer.calls) == (0 if use == "pathwise" else 1)
+
+
+@pytest.mark.parametrize("use", [*ESTIMATORS, "surrogate"])
+def test_an_estimate_tells_the_value_and_the_features_of_its_batch(use: str) -> None:
+    problem = PROBLEMS["correlated line and circle"]()
+    option = ESTIMATORS.get(use, options.Surrogate())
+    objective, step = problem.objective(), problem.step(16, 3)
+    estimate = problem.estimator(option).estimate(step, objective)
+    assert estimate.features.shape == (16, SIZE * SIZE)
+    assert not estimate.features.requires_grad
+    value = float(problem.discrepancy.value(estimate.features))
+    assert estimate.value == pytest.approx(value, rel=1e-4)
+    assert estimate.edit.latent.shape == step.distribution.mask.shape
+
+
+@pytest.mark.parametrize("use", [*ESTIMATORS, "surrogate"])
+def test_the_same_step_gives_the_same_gradient(use: str) -> None:
+    problem = PROBLEMS["mixture"]()
+    option = ESTIMATORS.get(use, options.Surrogate())
+    first, second = (
+        problem.gradient(
+            problem.estimator(option).estimate(problem.step(8, 1), problem.objective()).loss
+        )
+        for _ in range(2)
+    )
+    assert torch.equal(first, second)
+    assert float(first.norm()) > 0
+
+
+# --- the surrogate --------------------------------------------------------------------------
+
+
+def run_surrogate(problem: Problem, steps: range, **further: int) -> tuple[Any, list[Estimate]]:
+    option = options.Surrogate(**{"width": 64, "fit_steps": 6, **further})
+    objective, estimator = problem.objective(), problem.estimator(option)
+    found = [estimator.estimate(problem.step(32, i), objective) for i in steps]
+    return (estimator, objective), found
+
+
+def test_the_surrogate_s_gradient_becomes_the_exact_one() -> None:
+    problem = PROBLEMS["mixture"]()
+    (estimator, objective), _ = run_surrogate(problem, range(120), inner_steps=1)
+    found = [
+        problem.gradient(estimator.estimate(problem.step(32, i), objective).loss)
+        for i in range(120, 150)
+    ]
+    mean, exact = torch.stack(found).mean(dim=0), problem.exact()
+    assert float(torch.cosine_similarity(mean, exact, dim=0)) > 0.95
+    assert 0.7 < float(mean.norm() / exact.norm()) < 1.4
+
+
+@pytest.mark.parametrize("inner", [1, 3])
+def test_the_surrogate_renders_once_in_a_number_of_steps(inner: int) -> None:
+    (_, objective), found = run_surrogate(PROBLEMS["line"](), range(7), inner_steps=inner)
+    assert objective.renders == 32 * math.ceil(7 / inner)
+    assert all(math.isfinite(estimate.value) for estimate in found)
+
+
+def test_the_surrogate_forgets_what_does_not_fit_its_buffer() -> None:
+    (estimator, _), _ = run_surrogate(PROBLEMS["line"](), range(6), inner_steps=1, buffer=100)
+    assert sum(len(memory.features) for memory in estimator.memory) == 96
+
+
+def test_a_resumed_surrogate_goes_on_identically() -> None:
+    problem = PROBLEMS["line"]()
+    (whole, objective), _ = run_surrogate(problem, range(3), inner_steps=2)
+    resumed = problem.estimator(options.Surrogate(width=64, fit_steps=6, inner_steps=2))
+    file = io.BytesIO()
+    torch.save(whole.state_dict(), file)
+    file.seek(0)
+    resumed.load_state_dict(torch.load(file, weights_only=True))
+    for i in range(3, 6):
+        first, second = (e.estimate(problem.step(32, i), objective) for e in (whole, resumed))
+        assert torch.equal(problem.gradient(first.loss), problem.gradient(second.loss))
+
+
+# --- which one ------------------------------------------------------------------------------
+
+
+class Opaque(AnalyticRenderer):
+    """Offers no gradient."""
+
+    render_tensor = None  # type: ignore[assignment]
+
+
+class Partly(AnalyticRenderer):
+    """Offers a gradient by one attribute."""
+
+    differentiable = frozenset({"x"})
+
+
+@pytest.mark.parametrize(
+    ("renderer", "attributes", "wanted"),
+    [
+        (AnalyticRenderer, {"x": X, "y": X, "yaw": YAW}, options.Pathwise),
+        (Partly, {"x": X}, options.Pathwise),
+        (Partly, {"x": X, "yaw": YAW}, options.FiniteDifference),
+        (Opaque, {"x": X, "yaw": YAW}, options.FiniteDifference),
+        (Opaque, {"x": X, "y": X, "yaw": YAW}, options.ScoreFunction),
+    ],
+)
+def test_auto_takes_what_renderer_and_grammar_allow(
+    renderer: type[AnalyticRenderer], attributes: dict[str, Any], wanted: type
+) -> None:
+    root = {"name": "scene", "kind": "scene", "children": [blob("b", attributes)]}
+    codec = SceneCodec(SceneGrammar.model_validate({"root": root}))
+    assert isinstance(choose(options.AutoGradient(), renderer(), codec), wanted)
+    assert choose(options.SPSA(), renderer(), codec) == options.SPSA()

@@ -210,8 +210,8 @@ def test_named_values_of_a_mixture_are_all_its_components():
     parts = [{"choice": {"values": ["a", "b"]}}, {"constant": {"value": "c"}}]
     attribute = Attribute.model_validate({"prior": {"mixture": {"components": parts}}})
     assert attribute.categories == ("a", "b", "c")
-    mixed = Attribute.model_validate({"prior": {"mixture": {"components": [*parts, normal(0, 1)]}}})
-    assert mixed.categories is None
+    with pytest.raises(ValueError, match="either numbers or named values"):
+        Attribute.model_validate({"prior": {"mixture": {"components": [*parts, normal(0, 1)]}}})
 
 
 def test_widened_makes_the_learnable_uniform_and_leaves_the_rest():
