@@ -29,8 +29,8 @@ from metasim.render.plugins import make_renderer
 from metasim.report.page import report_data, write_report
 from metasim.rng import derive, stream
 from metasim.runs import RunDir
-from metasim.scene.graph import Scene
 from metasim.scene.grammar import SceneGrammar
+from metasim.scene.graph import Scene
 from metasim.session import Session
 
 __all__ = ["generate", "report", "resume", "train"]
@@ -73,7 +73,7 @@ def resume(path: Path, overrides: Sequence[str] = (), *, progress: Progress) -> 
             f"a resumed run must keep its settings, but {', '.join(wrong)} would change; start a "
             f"new run, or change only: {', '.join(_FREE)}"
         )
-    made_by = run.read_provenance().get("metasim")
+    made_by = run.read_provenance().get("packages", {}).get("metasim")
     if made_by not in (None, __version__):
         raise RunError(
             f"the run was made by metasim {made_by}, this is {__version__}; resume it with that "
@@ -90,8 +90,8 @@ def _carry_out(experiment: Experiment, run: RunDir, progress: Progress) -> dict[
 
 
 def report(path: Path) -> dict[str, Any]:
-    """Write a run's report anew; returns what it says."""
-    run = RunDir.open(path)
+    """Write the report of a run (or of the newest run in a folder) anew; returns what it says."""
+    run = RunDir.find(path)
     write_report(run)
     return {"run": str(run.path), **report_data(run)}
 
@@ -110,7 +110,7 @@ def generate(
     """Write a labelled dataset, from a run (tuned) or from a grammar.
 
     Args:
-        source: a run directory, or a grammar's YAML file.
+        source: a run directory, a folder of runs (the newest counts), or a grammar's file.
         count: how many images.
         out: the dataset's folder; it must be new, or with ``resume`` one begun before.
         formats: "coco", "native".
@@ -189,7 +189,7 @@ class _Tuned(_Prior):
 
 
 def _from_run(path: Path) -> _Prior:
-    run = RunDir.open(path)
+    run = RunDir.find(path)
     return _Tuned(load_experiment(run.config_path, files=False), run)
 
 

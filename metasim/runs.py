@@ -93,6 +93,18 @@ class RunDir:
             raise RunError(f"{path} must be the directory of a run; it has no {_CONFIG}; {advice}")
         return cls(path)
 
+    @classmethod
+    def find(cls, path: Path) -> RunDir:
+        """The run in the directory ``path``, or the newest of the runs in it.
+
+        Raises:
+            RunError: when there is no run.
+        """
+        below = [found.parent for found in path.glob(f"*/{_CONFIG}")]
+        if below and not (path / _CONFIG).is_file():
+            return cls(max(below, key=lambda run: (run / _CONFIG).stat().st_mtime_ns))
+        return cls.open(path)
+
     @property
     def config_path(self) -> Path:
         """The resolved configuration."""

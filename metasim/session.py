@@ -10,15 +10,16 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from metasim.config import Experiment
-from metasim.data import load_labelled
 from metasim.errors import Interrupted, RunError
+from metasim.labelled import load_validation
 from metasim.learn.checkpoint import read_checkpoint, write_checkpoint
 from metasim.learn.codec import SceneCodec
+from metasim.learn.discrepancies import make_discrepancy
 from metasim.learn.evaluation import attribute_values, sensitivities
 from metasim.learn.features import describe_features, restore_features
-from metasim.learn.discrepancies import make_discrepancy
 from metasim.learn.gradients.make import choose
 from metasim.learn.objective import Objective
 from metasim.learn.preparation import Preparation, Prepared
@@ -28,11 +29,11 @@ from metasim.learn.warmstart import Pool
 from metasim.progress import Progress
 from metasim.render.base import Renderer
 from metasim.report.figures import write_figures
-from metasim.report.plots import save_grid
+from metasim.report.plots import comparison, save_grid
 from metasim.report.statistics import circular_difference, summarise, wasserstein1
 from metasim.rng import derive
 from metasim.runs import RunDir
-from metasim.target import Target, load_target
+from metasim.target import load_target
 
 __all__ = ["Session"]
 
@@ -54,7 +55,12 @@ class Session:
     def __init__(
         self, experiment: Experiment, run: RunDir, renderer: Renderer, progress: Progress
     ) -> None:
-        self.experiment, self.run, self.renderer, self.progress = experiment, run, renderer, progress
+        self.experiment, self.run, self.renderer, self.progress = (
+            experiment,
+            run,
+            renderer,
+            progress,
+        )
         self.codec = SceneCodec(experiment.grammar)
         self.stop_asked = False
         self.seconds_before = self.rate = 0.0
@@ -72,9 +78,12 @@ class Session:
             self.target = load_target(self.experiment, self.renderer.image_size, self.progress)
             state = self._saved_state()
             if state is None:
+                self.run.truncate_metrics(0)
                 self.prepared = self._prepare()
                 self.trainer = self._make_trainer()
                 self.prior = self._look_at_prior()
+                self.trainer.start()
+                self._save()  # what was prepared took long; a crash must not cost it
             else:
                 self.prepared = self._restore(state)
                 self.trainer = self._make_trainer()
@@ -117,9 +126,7 @@ class Session:
         task = self.experiment.task
         if task is None:
             return None
-        images, labels, classes = load_labelled(
-            task.images, self.renderer.image_size, resize=True
-        )
+        images, labels, classes = load_validation(self.experiment, task, self.renderer.image_size)
         return TaskReward(images, labels, classes, task, derive(self.experiment.seed, "task"))
 
     def _look_at_prior(self) -> dict[str, Any]:
@@ -129,10 +136,10 @@ class Session:
         features = trainer.objective.features(
             scenes[: len(trainer.held_out)], trainer.generator("prior")
         )
-        if trainer.objective.latest is not None:
-            save_grid(self.run, "first", trainer.objective.latest.images[:_SHOWN])
+        if trainer.objective.images is not None:
+            save_grid(self.run, "first", trainer.objective.images[:_SHOWN])
         save_grid(self.run, "target", self.target.images[:_SHOWN])
-        prior = {
+        prior: dict[str, Any] = {
             "discrepancy": float(trainer.objective.discrepancy.value(features)),
             "p_value": trainer.p_value(features),
             "values": _as_lists(attribute_values(self.codec, scenes[:_EVALUATED])),
@@ -189,19 +196,21 @@ class Session:
             discrepancy=epoch.discrepancy,
             p=epoch.p_value,
         )
-        if epoch.epoch % self.experiment.training.images_every == 0 and epoch.latest is not None:
+        if epoch.epoch % self.experiment.training.images_every == 0 and epoch.images is not None:
             for name in ("most_recent", self.run.epoch_name(epoch.epoch)):
-                save_grid(self.run, name, epoch.latest.images[:_SHOWN])
+                save_grid(self.run, name, epoch.images[:_SHOWN])
             write_figures(self.run)
 
     def _conclude(self, best: Outcome) -> dict[str, Any]:
         trainer, made = self.trainer, self.prepared
         renders = trainer.objective.renders
+        self._save()  # before the evaluation's renders, which are none of the training's
         scenes = trainer.edited(_EVALUATED, "learned")
         found = sensitivities(trainer.objective, scenes[:_SENSITIVE], self.experiment.seed)
-        if trainer.objective.latest is not None:
-            trainer.objective.features(scenes[:_SHOWN], trainer.generator("shown"))
-            save_grid(self.run, "most_recent", trainer.objective.latest.images)
+        latest = trainer.objective.draw(scenes[:_SHOWN]).images
+        first = trainer.objective.draw(trainer.sample(_SHOWN, "prior")).images
+        save_grid(self.run, "most_recent", latest)
+        self.run.write_figure("comparison", comparison(self.target.images, first, latest))
         values = attribute_values(self.codec, scenes)
         evaluation = self._evaluation(self.prior["values"], values)
         self.run.write_evaluation(evaluation)
@@ -234,14 +243,13 @@ class Session:
         }
         if trainer.task is not None:
             summary["task_accuracy"] = trainer.task.accuracy
-        self._save()
         write_figures(self.run)
         summary["seconds"] = round(self._seconds(), 3)
         self.run.write_summary(summary)
         return summary
 
     def _evaluation(
-        self, prior: Mapping[str, Any], learned: Mapping[str, np.ndarray] | None
+        self, prior: Mapping[str, Any], learned: Mapping[str, npt.NDArray[np.float64]] | None
     ) -> dict[str, Any]:
         truth = self._truth()
         table: dict[str, Any] = {}
@@ -318,6 +326,14 @@ class Session:
                 f"({error!r}); start a new run"
             ) from None
 
+    def _left(self) -> str:
+        """What a run that is stopped at once leaves, and how to go on."""
+        again = f"metasim train --resume {self.run.path}"
+        latest = self.run.latest_checkpoint()
+        if latest is None:
+            return f"stopped before anything was learned that could be kept; begin with: {again}"
+        return f"stopped at once, {latest.name} is kept; go on from it with: {again}"
+
     @contextmanager
     def _listening(self) -> Iterator[None]:
         """Note SIGINT and SIGTERM; the loop stops after its step. A second one ends at once."""
@@ -326,11 +342,8 @@ class Session:
             return
 
         def note(number: int, frame: object) -> None:
-            if self.stop_asked or not hasattr(self, "prior"):
-                raise Interrupted(
-                    "stopped before anything was learned that could be kept; "
-                    f"begin again with: metasim train --resume {self.run.path}"
-                )
+            if self.stop_asked or not hasattr(self, "trainer"):
+                raise Interrupted(self._left())
             self.stop_asked = True
             self.progress.log("stopping after this step; once more to stop at once")
 
@@ -342,7 +355,7 @@ class Session:
                 signal.signal(which, handler)
 
 
-def _as_lists(values: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
+def _as_lists(values: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, list[float]]:
     return {label: found.tolist() for label, found in values.items()}
 
 

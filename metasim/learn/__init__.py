@@ -1,0 +1,1 @@
+"""Learning: codec, editor, features, discrepancies, gradients, and the training loop."""

@@ -13,14 +13,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from metasim.scene.graph import Scene, Value
 from metasim.scene.grammar import Attribute, SceneGrammar
+from metasim.scene.graph import Scene, Value
 
 __all__ = ["SceneCodec", "wrap"]
+
+Floats = npt.NDArray[np.float64]
 
 
 def wrap(latent: Tensor) -> Tensor:
@@ -42,7 +45,7 @@ class _Column:
             return len(self.categories)
         return 2 if self.periodic else 1
 
-    def encode(self, values: Sequence[Value], low: float, high: float) -> np.ndarray:
+    def encode(self, values: Sequence[Value], low: float, high: float) -> Floats:
         """(n, width) numbers of about unit size."""
         if self.categories is not None:
             place = {value: i for i, value in enumerate(self.categories)}
@@ -145,9 +148,9 @@ class SceneCodec:
         self,
         scenes: Sequence[Scene],
         sizes: Sequence[int],
-        x: np.ndarray,
-        values: np.ndarray,
-        ids: np.ndarray,
+        x: npt.NDArray[np.float32],
+        values: Floats,
+        ids: npt.NDArray[np.int64],
     ) -> Batch:
         start = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         parents = np.array([n.parent for scene in scenes for n in scene.nodes], dtype=np.int64)

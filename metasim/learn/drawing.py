@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from metasim.errors import RenderError
+from metasim.errors import MetasimError, RenderError
 from metasim.render.base import Rendered, Renderer, check_rendered
 from metasim.scene.graph import Scene
 
@@ -19,7 +19,7 @@ def draw(renderer: Renderer, scenes: Sequence[Scene]) -> Rendered:
     """
     try:
         rendered = renderer.render(scenes)
-    except RenderError:
+    except MetasimError:  # a renderer's own complaint, or the user's wish to stop
         raise
     except Exception as error:
         raise RenderError(

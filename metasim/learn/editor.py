@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -134,7 +135,8 @@ class EditDistribution:
         difference = (difference * mask).unsqueeze(-1)
         white = torch.linalg.solve_triangular(scale, difference, upper=False).squeeze(-1)
         log_diagonal = scale.diagonal(dim1=-2, dim2=-1).log()
-        return ((-0.5 * white.square() - log_diagonal - 0.5 * _LOG_2PI) * mask).sum(dim=-1)
+        density: Tensor = -0.5 * white.square() - log_diagonal - 0.5 * _LOG_2PI
+        return (density * mask).sum(dim=-1)
 
     def _by_scene(self, per_node: Tensor) -> Tensor:
         return per_node.new_zeros(self.scenes).index_add(0, self.scene, per_node)
@@ -182,8 +184,8 @@ class SceneEditor(nn.Module):
         mask, periodic = self.codec.mask[name_id], self.codec.periodic[name_id]
         k, a = self.components, self.attributes
         raw = self.raw(batch, generator).view(-1, k, 1 + 3 * a + a * a)
-        logits, position, scale, coupling = raw.split([1, 2 * a, a, a * a], dim=-1)
-        along, across = position.split(a, dim=-1)
+        logits, position, scale, coupling = torch.split(raw, [1, 2 * a, a, a * a], dim=-1)
+        along, across = torch.split(position, a, dim=-1)
         # A circle's position is the angle of a point in the plane, so no cut has to be learned.
         angle = torch.atan2(across, along) / math.pi
         mean = torch.where(periodic.unsqueeze(1), angle, along)
@@ -249,14 +251,12 @@ class GraphEditor(SceneEditor):
             hidden = torch.relu(layer(hidden, edges, relation))
         for layer in self.decoder[:-1]:
             hidden = torch.relu(layer(hidden, edges, relation))
-        out: Tensor = self.decoder[-1](hidden, edges, relation)
-        return out + self.skip(inputs)
+        out: Tensor = self.decoder[-1](hidden, edges, relation) + self.skip(inputs)
+        return out
 
 
 def _layers(widths: list[int]) -> nn.ModuleList:
-    return nn.ModuleList(
-        RGCNConv(a, b, num_relations=2) for a, b in zip(widths[:-1], widths[1:], strict=True)
-    )
+    return nn.ModuleList(RGCNConv(a, b, num_relations=2) for a, b in pairwise(widths))
 
 
 class ParameterTable(SceneEditor):

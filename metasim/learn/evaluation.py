@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -16,6 +17,8 @@ from metasim.rng import derive, stream
 from metasim.scene.graph import Scene
 
 __all__ = ["Sensitivity", "attribute_values", "sensitivities"]
+
+Values = npt.NDArray[np.float64]
 
 _IDENTIFIABLE = 0.01
 
@@ -39,7 +42,9 @@ class Sensitivity:
         return self.p_value < _IDENTIFIABLE
 
 
-def attribute_values(codec: SceneCodec, scenes: Sequence[Scene]) -> dict[str, np.ndarray]:
+def attribute_values(
+    codec: SceneCodec, scenes: Sequence[Scene]
+) -> dict[str, npt.NDArray[np.float64]]:
     """Values of each learnable attribute over all scenes, by label, in attribute units."""
     batch = codec.encode(scenes)
     return {

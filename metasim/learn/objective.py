@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from metasim.errors import RenderError
+from metasim.errors import MetasimError, RenderError
 from metasim.learn.codec import SceneCodec
 from metasim.learn.discrepancies import Discrepancy
 from metasim.learn.drawing import draw
@@ -42,7 +44,8 @@ class Objective:
 
     Attributes:
         renders: images drawn through this object so far.
-        latest: the most recent images, uint8 (B, H, W, 3).
+        images: the most recent images, uint8 (B, H, W, 3); None before the first.
+        latest: the same with their labels; None where ``render_tensor`` drew them.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Objective:
         self.renderer, self.codec = renderer, codec
         self.extractor, self.discrepancy = features, discrepancy
         self.renders = 0
+        self.images: npt.NDArray[np.uint8] | None = None
         self.latest: Rendered | None = None
 
     @torch.no_grad()
@@ -72,9 +76,19 @@ class Objective:
             variant_of: int64 (B,), the scene that each one is a variant of; variants of one
                 scene are given the same looks. None: each is given looks of its own.
         """
-        self.latest = draw(self.renderer, scenes)
+        return self._extract(to_tensor(self.draw(scenes).images), generator, variant_of)
+
+    def draw(self, scenes: Sequence[Scene]) -> Rendered:
+        """Images and labels of B scenes; counted as B renders."""
+        rendered = draw(self.renderer, scenes)
         self.renders += len(scenes)
-        return self._extract(to_tensor(self.latest.images), generator, variant_of)
+        self.images, self.latest = rendered.images, rendered
+        return rendered
+
+    def draw_edited(self, scenes: Sequence[Scene], latent: Tensor, name_id: Tensor) -> Rendered:
+        """As :meth:`draw`, with the scenes' learnable attributes at ``latent`` (N, A)."""
+        values = self.codec.to_values(latent.detach(), name_id)
+        return self.draw(self.codec.decode(scenes, values))
 
     def edited(
         self,
@@ -106,9 +120,29 @@ class Objective:
         for a, name in enumerate(self.codec.attributes):
             rows = torch.nonzero(self.codec.mask[name_id, a]).squeeze(-1)
             overrides[name] = (rows, values[rows, a])
-        images = self.renderer.render_tensor(scenes, overrides)
+        images = self._draw_tensor(self.renderer, scenes, overrides)
         self.renders += len(scenes)
+        self.images, self.latest = _as_bytes(images), None
         return self._extract(images.float(), generator)
+
+    def _draw_tensor(
+        self,
+        renderer: DifferentiableRenderer,
+        scenes: Sequence[Scene],
+        overrides: Mapping[str, tuple[Tensor, Tensor]],
+    ) -> Tensor:
+        name = f"render_tensor() of {type(renderer).__name__}"
+        try:
+            images = renderer.render_tensor(scenes, overrides)
+        except MetasimError:
+            raise
+        except Exception as error:
+            raise RenderError(f"{name} raised {type(error).__name__}: {error}") from error
+        shape = (len(scenes), 3, *self.renderer.image_size)
+        if not isinstance(images, Tensor) or tuple(images.shape) != shape:
+            got = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+            raise RenderError(f"{name} must return a tensor of shape {shape}, got {got}")
+        return images
 
     def _extract(
         self, images: Tensor, generator: torch.Generator, variant_of: Tensor | None = None
@@ -120,3 +154,10 @@ class Objective:
             images = apply_looks(images, looks if variant_of is None else looks[variant_of])
         features: Tensor = self.extractor(images)
         return features
+
+
+def _as_bytes(images: Tensor) -> npt.NDArray[np.uint8]:
+    """(B, 3, H, W) in [0, 1] as uint8 (B, H, W, 3); what is no number is black."""
+    levels = images.detach().nan_to_num(0.0).clamp(0, 1).mul(255).round().byte()
+    found: npt.NDArray[np.uint8] = levels.permute(0, 2, 3, 1).numpy()
+    return found

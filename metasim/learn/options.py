@@ -120,7 +120,7 @@ class SimulatorFeatures(Options):
     randomise_training: bool = True
     refine: NonNegativeInt = 1
     refine_renders: PositiveInt = 3000
-    max_error: Share = 0.5
+    max_error: Share = 0.95
 
 
 class PixelFeatures(Options):
@@ -240,8 +240,10 @@ Discrepancy = Annotated[
 
 
 class AutoGradient(Options):
-    """Pathwise where the renderer offers it, finite differences up to two attributes, else
-    the score function."""
+    """Pathwise where the renderer offers it; else finite differences or the score function.
+
+    Finite differences are taken up to two learnable attributes.
+    """
 
     use: Literal["auto"] = "auto"
 
@@ -327,8 +329,8 @@ class Training(Options):
     """
 
     max_renders: PositiveInt = 20000
-    batch_size: Annotated[int, Field(ge=4)] = 256
-    lr: PositiveFloat = 0.003
+    batch_size: Annotated[int, Field(ge=4)] = 128
+    lr: PositiveFloat = 0.01
     lr_halve_every: NonNegativeInt = 0
     weight_decay: NonNegativeFloat = 1e-5
     grad_clip: PositiveFloat = 1.0
@@ -348,13 +350,16 @@ class Task(Options):
 
     Attributes:
         images: folder of images by class, or a generated dataset: the validation set.
+            Without it the target's own grammar draws one, with labels.
+        count: how many images are drawn then.
         weight: of the task loss beside the discrepancy's.
         groups: parts of a batch that are rewarded apart; more give a clearer signal.
         steps: gradient steps each group teaches a copy of the task network.
         lr: learning rate of the task network.
     """
 
-    images: Path
+    images: Path | None = None
+    count: PositiveInt = 200
     weight: PositiveFloat = 0.02
     groups: Annotated[int, Field(ge=2)] = 8
     steps: PositiveInt = 3

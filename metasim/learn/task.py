@@ -9,6 +9,8 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -82,7 +84,8 @@ def train_task_network(
         optimiser, max(1, epochs * -(-len(images) // batch_size))
     )
     for _ in range(epochs):
-        for chunk in torch.randperm(len(images), generator=generator).split(batch_size):
+        order = torch.randperm(len(images), generator=generator)
+        for chunk in torch.split(order, batch_size):
             loss = F.cross_entropy(network(images[chunk]), labels[chunk])
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -108,9 +111,15 @@ class TaskReward:
     """
 
     def __init__(
-        self, images: Any, labels: Tensor, classes: Sequence[str], options: Task, seed: int
+        self,
+        images: npt.NDArray[np.uint8],
+        labels: npt.NDArray[np.int64],
+        classes: Sequence[str],
+        options: Task,
+        seed: int,
     ) -> None:
-        self.images, self.labels, self.classes = to_tensor(images), labels, tuple(classes)
+        self.images, self.labels = to_tensor(images), torch.from_numpy(labels)
+        self.classes = tuple(classes)
         self.options = options
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -122,13 +131,12 @@ class TaskReward:
 
         Args:
             step: the training step.
-            estimate: of the discrepancy; its draw is what ``rendered`` shows first.
-            rendered: images of at least B scenes, the first B those of the draw.
+            estimate: of the discrepancy; its draw is what ``rendered`` shows.
+            rendered: the B scenes as drawn.
         """
-        count = len(step.scenes)
-        images = to_tensor(rendered.images[:count])
-        labels = class_indices(rendered.labels[:count], self.classes)
-        groups = [g for g in torch.arange(count).chunk(self.options.groups) if len(g)]
+        images = to_tensor(rendered.images)
+        labels = class_indices(rendered.labels, self.classes)
+        groups = torch.arange(len(images)).chunk(self.options.groups)
         rewards = torch.tensor([self._reward(images[g], labels[g]) for g in groups])
         self._learn(self.network, images, labels, 1)
         self.accuracy = self._accuracy(self.network)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -20,7 +21,7 @@ from metasim.errors import TrainingError
 from metasim.learn.codec import SceneCodec
 from metasim.learn.editor import SceneEditor, edit_scenes, make_editor
 from metasim.learn.evaluation import attribute_values
-from metasim.learn.gradients import GradientEstimator, Step, make_estimator
+from metasim.learn.gradients import Estimate, GradientEstimator, Step, make_estimator
 from metasim.learn.objective import Objective
 from metasim.learn.options import Editor, Gradient, Training
 from metasim.learn.significance import permutation_p_value
@@ -28,8 +29,8 @@ from metasim.learn.task import TaskReward
 from metasim.learn.warmstart import Pool, warm_up
 from metasim.render.base import Rendered
 from metasim.rng import derive, stream
-from metasim.scene.graph import Scene
 from metasim.scene.grammar import SceneGrammar
+from metasim.scene.graph import Scene
 
 __all__ = ["Epoch", "Outcome", "Trainer"]
 
@@ -46,7 +47,7 @@ class Epoch:
         lr, min_scale, grad_norm: of the last step.
         values: learned attribute values by label, a few hundred each.
         task_accuracy: on the labelled validation images, where there is a task.
-        latest: the last renders.
+        images: the last renders, uint8 (B, H, W, 3).
     """
 
     attempt: int
@@ -58,19 +59,20 @@ class Epoch:
     lr: float
     min_scale: float
     grad_norm: float
-    values: dict[str, np.ndarray]
+    values: dict[str, npt.NDArray[np.float64]]
     task_accuracy: float | None
-    latest: Rendered | None
+    images: npt.NDArray[np.uint8] | None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt ended: discrepancy and p-value of fresh renders, and the editor."""
+    """How an attempt ended: discrepancy and p-value of fresh renders, and the editor then."""
 
     attempt: int
     discrepancy: float
     p_value: float
     editor: dict[str, Tensor]
+    min_scale: float
 
 
 class _Taken(NamedTuple):
@@ -123,9 +125,7 @@ class Trainer:
 
     # --- the loop --------------------------------------------------------------------------
 
-    def train(
-        self, on_step: Callable[[], None], on_epoch: Callable[[Epoch], None]
-    ) -> Outcome:
+    def train(self, on_step: Callable[[], None], on_epoch: Callable[[Epoch], None]) -> Outcome:
         """Run attempts until one converges or none is left; returns the best.
 
         Args:
@@ -136,7 +136,7 @@ class Trainer:
         Raises:
             TrainingError: when the loss stops being a number.
         """
-        while self.attempt <= self.options.restarts:
+        while not self.ended:
             if not self._started:
                 self.start()
             while self.progress < 1.0:
@@ -147,11 +147,11 @@ class Trainer:
                     self.recent.clear()
                 on_step()
             self.outcomes.append(self.judge())
-            if self.outcomes[-1].p_value >= self.options.p_value:
-                break
-            self.attempt, self._started = self.attempt + 1, False
+            if not self.ended:
+                self.attempt, self._started = self.attempt + 1, False
         best = min(self.outcomes, key=lambda o: (o.p_value < self.options.p_value, o.discrepancy))
         self.editor.load_state_dict(best.editor)
+        self.editor.min_scale = best.min_scale
         return best
 
     def start(self) -> None:
@@ -174,7 +174,9 @@ class Trainer:
             self.editor.freeze_encoder()
 
     def _build(self, seed: int) -> None:
-        self.editor: SceneEditor = make_editor(self.codec, self.editor_options, derive(seed, "editor"))
+        self.editor: SceneEditor = make_editor(
+            self.codec, self.editor_options, derive(seed, "editor")
+        )
         self.optimiser = torch.optim.Adam(
             self.editor.parameters(), lr=self.options.lr, weight_decay=self.options.weight_decay
         )
@@ -196,8 +198,8 @@ class Trainer:
         step = Step(scenes, batch, self.editor(batch, generator), generator)
         estimate = self.estimator.estimate(step, self.objective)
         loss = estimate.loss
-        if self.task is not None and self.objective.latest is not None:
-            loss = loss + self.task.loss(step, estimate, self.objective.latest)
+        if self.task is not None:
+            loss = loss + self.task.loss(step, estimate, self._drawn(step, estimate))
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         norm = float(
@@ -210,6 +212,12 @@ class Trainer:
         self.optimiser.step()
         self.step += 1
         return _Taken(estimate.value, norm, estimate.features)
+
+    def _drawn(self, step: Step, estimate: Estimate) -> Rendered:
+        """The step's draw with its labels; an estimator that needs no such images made none."""
+        if estimate.rendered is not None:
+            return estimate.rendered
+        return self.objective.draw_edited(step.scenes, estimate.edit.latent, step.batch.name_id)
 
     def _set_schedules(self) -> float:
         """Anneal the smallest deviation; returns the learning rate."""
@@ -228,7 +236,9 @@ class Trainer:
             part = "the discrepancy is not finite: check its bandwidths"
         else:
             part = "the gradient is not finite: lower training.lr"
-        return f"training must stay finite, but at step {self.step} of attempt {self.attempt} {part}"
+        return (
+            f"training must stay finite, but at step {self.step} of attempt {self.attempt} {part}"
+        )
 
     # --- looking at where it stands ----------------------------------------------------------
 
@@ -247,7 +257,7 @@ class Trainer:
             grad_norm=recent[-1].norm,
             values=self.learned_values(400),
             task_accuracy=self.task.accuracy if self.task is not None else None,
-            latest=self.objective.latest,
+            images=self.objective.images,
         )
 
     def judge(self) -> Outcome:
@@ -255,7 +265,7 @@ class Trainer:
         features = self.fresh_features(len(self.held_out), "judge")
         state = {name: value.clone() for name, value in self.editor.state_dict().items()}
         value = float(self.objective.discrepancy.value(features))
-        return Outcome(self.attempt, value, self.p_value(features), state)
+        return Outcome(self.attempt, value, self.p_value(features), state, self.editor.min_scale)
 
     def p_value(self, features: Tensor) -> float:
         """Of features (M, D) against those of the held-out target images."""
@@ -280,7 +290,7 @@ class Trainer:
             self.editor, scenes, derive(self.seed, purpose, "edit", self.attempt, self.step)
         )
 
-    def learned_values(self, count: int) -> dict[str, np.ndarray]:
+    def learned_values(self, count: int) -> dict[str, npt.NDArray[np.float64]]:
         """Attribute values of fresh edited scenes, by label."""
         return attribute_values(self.codec, self.edited(count, "values"))
 
@@ -290,6 +300,14 @@ class Trainer:
     def progress(self) -> float:
         """Share of this attempt's renders that are used up; an attempt ends at 1."""
         return (self.objective.renders - self.renders_before) / self.attempt_renders
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last attempt has converged, or none is left."""
+        if not self.outcomes or self.outcomes[-1].attempt != self.attempt:
+            return False
+        converged = self.outcomes[-1].p_value >= self.options.p_value
+        return converged or self.attempt == self.options.restarts
 
     @property
     def attempt_renders(self) -> int:

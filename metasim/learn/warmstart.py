@@ -19,8 +19,8 @@ from metasim.learn.discrepancies import RBF, median_distance
 from metasim.learn.editor import SceneEditor
 from metasim.learn.options import Editor
 from metasim.learn.warmup import fit_editor, kernel_mean_matching
-from metasim.scene.graph import Scene
 from metasim.scene.grammar import SceneGrammar
+from metasim.scene.graph import Scene
 
 __all__ = ["Pool", "match", "warm_up"]
 

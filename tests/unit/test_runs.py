@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -291,3 +292,17 @@ def test_knowing_runs_needs_no_heavy_import() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_find_takes_the_newest_run_of_a_folder_and_a_run_as_it_is(tmp_path):
+    runs = []
+    for age in (30, 10, 20):
+        run = RunDir.create(tmp_path, "x", 0)
+        run.write_config("a: 1\n")
+        when = 1_700_000_000 - age
+        os.utime(run.config_path, (when, when))
+        runs.append(run)
+    assert RunDir.find(tmp_path / "x") == runs[1]
+    assert RunDir.find(runs[0].path) == runs[0]
+    with pytest.raises(RunError):
+        RunDir.find(tmp_path / "nothing")

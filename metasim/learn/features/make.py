@@ -23,7 +23,7 @@ from metasim.scene.graph import Scene
 
 __all__ = ["Taught", "make_features", "teach_near"]
 
-_STANDARDISING = 1000  # wide renders for features that need them for nothing else
+_STANDARDISING = 1000  # wide renders that features are standardised with at least
 _TRIES = 3
 _HELD_OUT = 10  # one image in this many
 _AGAIN_PEAK = 1e-3
@@ -137,7 +137,7 @@ def _renders(option: settings.Features) -> int:
     """How many wide renders features need."""
     if isinstance(option, settings.SimulatorFeatures | settings.TaskNetFeatures):
         return option.renders
-    return 0 if isinstance(option, settings.PixelFeatures) else _STANDARDISING
+    return _STANDARDISING
 
 
 def _make(
@@ -156,8 +156,7 @@ def _make(
             pretrained = load_pretrained(option.model, option.weights)
             pretrained.standardise(shown[:_STANDARDISING].tensor, chunk=64)
             return pretrained, None
-    if len(shown):
-        simple.standardise(shown.tensor)
+    simple.standardise(shown.tensor)
     return simple, None
 
 

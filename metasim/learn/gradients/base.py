@@ -14,6 +14,7 @@ from torch_geometric.data import Batch
 from metasim.learn.discrepancies import Discrepancy
 from metasim.learn.editor import Edit, EditDistribution
 from metasim.learn.objective import Objective
+from metasim.render.base import Rendered
 from metasim.scene.graph import Scene
 
 __all__ = ["Estimate", "GradientEstimator", "Step", "advantage", "along", "baseline"]
@@ -45,12 +46,14 @@ class Estimate:
         value: the discrepancy, as estimated from this batch.
         features: (B, D), the features it was estimated from.
         edit: the draw that was rendered.
+        rendered: B images of just that draw, where the estimator made such.
     """
 
     loss: Tensor
     value: float
     features: Tensor
     edit: Edit
+    rendered: Rendered | None = None
 
 
 class GradientEstimator(ABC):

@@ -15,9 +15,7 @@ from metasim.render.base import Renderer
 __all__ = ["choose", "make_estimator"]
 
 
-def choose(
-    options: settings.Gradient, renderer: Renderer, codec: SceneCodec
-) -> settings.Chosen:
+def choose(options: settings.Gradient, renderer: Renderer, codec: SceneCodec) -> settings.Chosen:
     """The same options, or what ``auto`` stands for with this renderer and grammar."""
     if not isinstance(options, settings.AutoGradient):
         return options

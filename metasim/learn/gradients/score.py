@@ -21,4 +21,5 @@ class ScoreFunctionEstimator(GradientEstimator):
         features = objective.edited(step.scenes, edit.latent, step.batch.name_id, step.generator)
         reward = advantage(objective.discrepancy, features)
         loss = (reward * step.distribution.log_prob(edit)).mean()
-        return Estimate(loss, float(objective.discrepancy.value(features)), features, edit)
+        value = float(objective.discrepancy.value(features))
+        return Estimate(loss, value, features, edit, objective.latest)

@@ -72,12 +72,13 @@ class SurrogateEstimator(GradientEstimator):
         scenes = len(step.scenes)
         if self.calls % self.inner_steps == 0:
             features = objective.edited(step.scenes, latent, step.batch.name_id, step.generator)
+            rendered = objective.latest
             self.remember(inputs.detach(), step.batch.batch, features)
             self.fit(self.fit_steps, step.generator)
             predicted = self.network(inputs, step.batch.batch, scenes)
             residual = features - predicted.detach()
         else:
-            last = self.memory[-1]
+            last, rendered = self.memory[-1], None
             predicted = self.network(inputs, step.batch.batch, scenes)
             with torch.no_grad():
                 missed = last.features - self.network(last.nodes, last.scene, len(last.features))
@@ -91,7 +92,7 @@ class SurrogateEstimator(GradientEstimator):
         loss = along(
             edit, slope, step.distribution, lambda: advantage(objective.discrepancy, features)
         )
-        return Estimate(loss, float(value.detach()), features, edit)
+        return Estimate(loss, float(value.detach()), features, edit, rendered)
 
     def remember(self, nodes: Tensor, scene: Tensor, features: Tensor) -> None:
         """Keep renders: nodes (N, F), their scenes (N,), and the features (B, D)."""

@@ -96,18 +96,20 @@ def test_held_out_errors_are_told_and_kept(classroom: Classroom, log: Any) -> No
     assert any("blob.yaw" in message for message in log.messages)
 
 
-def test_features_that_nothing_is_taught_have_no_error(classroom: Classroom) -> None:
-    taught = make_features(options.PixelFeatures(size=4), replace(classroom, at_least=40))
+def test_features_that_nothing_is_taught_are_standardised_by_wide_renders_too(
+    classroom: Classroom,
+) -> None:
+    taught = make_features(options.PixelFeatures(size=4), classroom)
     assert taught.error == {}
-    assert taught.renders == 40
+    assert taught.renders == 1000
     centred = extract(taught.extractor, taught.images)
     assert float(centred.mean().abs()) < 1e-3
+    assert 0.8 < float(centred.std(dim=0).mean()) < 1.01  # constant pixels count as a tenth
 
 
-def test_pixels_alone_need_no_render(classroom: Classroom) -> None:
-    taught = make_features([options.PixelFeatures(size=4)], classroom)
-    assert taught.renders == 0
-    assert taught.images.shape == (0, 24, 24, 3)
+def test_renders_wanted_for_other_purposes_are_made_as_well(classroom: Classroom) -> None:
+    more = make_features(options.PixelFeatures(size=4), replace(classroom, at_least=1100))
+    assert more.renders == 1100
 
 
 @pytest.mark.parametrize("width", [4, 6])

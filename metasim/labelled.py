@@ -1,0 +1,54 @@
+"""The labelled validation images of the task loss."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from metasim.config import Experiment, GrammarTarget
+from metasim.data import load_labelled
+from metasim.errors import ConfigError, DataError
+from metasim.learn.drawing import draw
+from metasim.learn.options import Task
+from metasim.learn.task import class_indices
+from metasim.render.plugins import make_renderer
+from metasim.rng import stream
+
+__all__ = ["load_validation"]
+
+Labelled = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], tuple[str, ...]]
+
+
+def load_validation(experiment: Experiment, task: Task, size: tuple[int, int]) -> Labelled:
+    """Images uint8 (V, H, W, 3), their classes int64 (V,), and the classes' names.
+
+    Args:
+        experiment: whose target draws the images where the task names no folder.
+        task: of the experiment.
+        size: (H, W) of the learner's renderer.
+
+    Raises:
+        ConfigError: when there is neither a folder nor a grammar of the target.
+        DataError: when the images cannot be used.
+    """
+    if task.images is not None:
+        return load_labelled(task.images, size, resize=True)
+    target = experiment.target
+    if not isinstance(target, GrammarTarget):
+        raise ConfigError(
+            "task.images must name a folder of labelled images where the target is a folder: "
+            "target images have no labels"
+        )
+    spec = target.renderer
+    scenes = [
+        target.grammar.sample(stream(target.seed, "validation", i)) for i in range(task.count)
+    ]
+    with make_renderer(spec.use, spec.options, spec.folder) as renderer:
+        rendered = draw(renderer, scenes)
+    if rendered.images.shape[1:3] != size:
+        raise DataError(
+            f"the target's renderer must draw images of {size} (height, width), as the "
+            f"learner's does; got {rendered.images.shape[1:3]}"
+        )
+    classes = sorted({label.category for labels in rendered.labels for label in labels})
+    return rendered.images, class_indices(rendered.labels, classes).numpy(), tuple(classes)

@@ -1,0 +1,173 @@
+"""What goes wrong is told clearly, and nothing that was learned is lost."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from metasim import files, runs
+from metasim.learn.checkpoint import read_checkpoint
+from metasim.learn.features.base import FeatureExtractor
+from metasim.runs import RunDir
+from metasim.testing import AnalyticRenderer
+
+Command = Callable[..., Any]
+SCORE = "gradient.use=score_function"
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> tuple[str, ...]:
+    """The words that train on blobs drawn by a renderer beside the experiment."""
+    module = Path(__file__).with_name("faulty.py").read_text()
+    (tmp_path / "metasim_faulty.py").write_text(module)
+    (tmp_path / "blobs.yaml").write_text(yaml.safe_dump(AnalyticRenderer.example))
+    experiment = {
+        "grammar": "blobs.yaml",
+        "renderer": {"use": "metasim_faulty:Faulty"},
+        "target": {
+            "grammar": "blobs.yaml",
+            "count": 40,
+            "renderer": {"use": "metasim.testing:AnalyticRenderer", "options": {}},
+        },
+        "features": {"use": "pixels"},
+        "editor": {"warmup_steps": 5, "fit_steps": 5},
+        "training": {
+            "max_renders": 240,
+            "batch_size": 24,
+            "warm_start": False,
+            "restarts": 0,
+            "checkpoint_seconds": 1e-9,
+        },
+        "output": {"dir": "results"},
+    }
+    (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(experiment))
+    return ("train", str(tmp_path / "experiment.yaml"))
+
+
+def last_good(run: Path) -> int:
+    """The step of the newest checkpoint, all of whose numbers are finite."""
+    state, path = read_checkpoint(RunDir.open(run))
+    assert all(bool(t.isfinite().all()) for t in state["trainer"]["editor"].values())
+    assert path.name == f"step-{state['trainer']['step']:08d}.pt"
+    return int(state["trainer"]["step"])
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("raises", "Faulty raised KeyError: 'no lamp'"),
+        ("dtype", "images must be uint8, got float32"),
+        ("shape", "images must have shape (24, 16, 16, 3), got (24, 15, 16, 3)"),
+        ("depth", "depth must be finite"),
+    ],
+)
+def test_a_renderer_that_breaks_its_contract(
+    metasim: Command, blobs: tuple[str, ...], the_run: Callable[[], Path], fault: str, told: str
+) -> None:
+    answer = metasim(*blobs, SCORE, f"renderer.options.fault={fault}")
+    assert answer.code == 1
+    assert told in answer.data["error"]
+    assert last_good(the_run()) == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("nan", "at step 2 of attempt 0 the features of the renders hold NaN"),
+        ("raises", "render_tensor() of FaultyTensor raised KeyError: 'no lamp'"),
+        ("shape", "must return a tensor of shape (24, 3, 16, 16), got (24, 1, 16, 16)"),
+    ],
+)
+def test_a_renderer_whose_tensors_are_wrong(
+    metasim: Command, blobs: tuple[str, ...], the_run: Callable[[], Path], fault: str, told: str
+) -> None:
+    words = ("renderer.use=metasim_faulty:FaultyTensor", f"renderer.options.fault={fault}")
+    answer = metasim(*blobs, "gradient.use=pathwise", *words)
+    assert answer.code == 1
+    assert told in answer.data["error"]
+    assert last_good(the_run()) == 2
+
+
+def test_a_discrepancy_that_is_no_number_is_named(
+    metasim: Command,
+    blobs: tuple[str, ...],
+    the_run: Callable[[], Path],
+    after_step: Callable[[int, Callable[[], object]], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from metasim.learn.discrepancies.mmd import KernelMMD
+
+    def fail() -> None:
+        value = KernelMMD.value
+        monkeypatch.setattr(KernelMMD, "value", lambda self, x: value(self, x) * torch.nan)
+
+    after_step(4, fail)
+    answer = metasim(*blobs, SCORE)
+    assert answer.code == 1
+    assert "the discrepancy is not finite" in answer.data["error"]
+    assert last_good(the_run()) == 4
+
+
+def test_features_that_are_no_numbers_are_named(
+    metasim: Command,
+    blobs: tuple[str, ...],
+    the_run: Callable[[], Path],
+    after_step: Callable[[int, Callable[[], object]], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail() -> None:
+        call = FeatureExtractor.__call__
+        monkeypatch.setattr(
+            FeatureExtractor, "__call__", lambda self, images: call(self, images) * torch.nan
+        )
+
+    after_step(3, fail)
+    answer = metasim(*blobs, SCORE)
+    assert answer.code == 1
+    assert "the features of the renders hold NaN" in answer.data["error"]
+    assert last_good(the_run()) == 3
+
+
+@pytest.mark.parametrize("alike", ["black", "one image"])
+def test_a_constant_target_is_refused(metasim: Command, blobs: tuple[str, ...], alike: str) -> None:
+    words = ["target.renderer.use=metasim_faulty:Black"]
+    if alike == "one image":
+        still = AnalyticRenderer.example
+        assert still is not None
+        text = yaml.safe_dump(still).replace("std: 2", "std: 0.0001").replace("std: 10", "std: 0.0001")
+        file = Path(blobs[1]).with_name("still.yaml")
+        file.write_text(text)
+        words = [f"target.grammar={file}"]
+    answer = metasim(*blobs, *words)
+    assert answer.code == 2
+    assert "must" in answer.data["error"]
+    assert "internal" not in answer.err
+
+
+def test_a_full_disk_keeps_what_there_is(
+    metasim: Command,
+    blobs: tuple[str, ...],
+    the_run: Callable[[], Path],
+    after_step: Callable[[int, Callable[[], object]], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*args: Any, **kwargs: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        after_step(5, lambda: patch.setattr(runs, "write_atomic", full))
+        answer = metasim(*blobs, SCORE)
+    assert answer.code == 2
+    error = answer.data["error"]
+    assert "step-00000005.pt cannot be written: No space left on device" in error
+    assert "step-00000004.pt and all before it are kept" in error
+    assert f"--resume {the_run()}" in error
+    assert runs.write_atomic is files.write_atomic
+    assert last_good(the_run()) == 4
+    assert metasim("train", "--resume", the_run()).code == 0

@@ -1,0 +1,111 @@
+"""Tuned datasets, from a run and from a grammar."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+
+from metasim.data import dataset as writing
+from metasim.data import read_dataset
+from metasim.scene.graph import Scene
+
+Command = Callable[..., Any]
+ROOT = Path(__file__).parents[2]
+PRIOR = ROOT / "assets" / "grammars" / "mnist_rot.yaml"
+
+
+@pytest.fixture(scope="session")
+def hashes() -> Callable[[Path], dict[str, str]]:
+    """SHA-256 of every file below a folder, by relative name."""
+    return lambda folder: {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def digits(folder: Path) -> list[dict[str, Any]]:
+    """The attributes of each scene's digit."""
+    return [dict(scene.nodes[1].attributes) for scene in read_dataset(folder).scenes]
+
+
+def test_a_run_makes_a_dataset_with_what_it_learned(
+    metasim: Command, whole: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "tuned"
+    answer = metasim("generate", whole, "--count", 12, "--out", out)
+    assert (answer.code, answer.data["count"]) == (0, 12)
+    coco = COCO(out / "coco.json")
+    assert len(coco.getImgIds()) == 12
+    assert all(coco.annToMask(a).sum() == a["area"] for a in coco.loadAnns(coco.getAnnIds()))
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["seed"] == 0
+    assert manifest["source"]["run"] == whole.name
+    assert manifest["source"]["checkpoint"].startswith("step-")
+
+    assert metasim("generate", PRIOR, "--renderer", "mnist", "--count", 12, "--out",
+                   tmp_path / "prior").code == 0  # fmt: skip
+    before, after = digits(tmp_path / "prior"), digits(out)
+    assert [(d["class"], d["glyph"]) for d in before] == [(d["class"], d["glyph"]) for d in after]
+    assert all(b["yaw"] != a["yaw"] for b, a in zip(before, after, strict=True))
+
+
+def test_an_image_depends_on_its_index_alone(
+    metasim: Command, whole: Path, tmp_path: Path
+) -> None:
+    for count in (3, 9):
+        metasim("generate", whole, "--count", count, "--out", tmp_path / str(count), "--seed", 7)
+    few, many = read_dataset(tmp_path / "3"), read_dataset(tmp_path / "9")
+    assert np.array_equal(few.images(), many.images()[:3])
+    assert list(few.scenes) == list(many.scenes)[:3]
+    metasim("generate", whole, "--count", 3, "--out", tmp_path / "other", "--seed", 8)
+    assert not np.array_equal(few.images(), read_dataset(tmp_path / "other").images())
+
+
+@pytest.mark.parametrize("source", ["run", "grammar"])
+def test_a_killed_dataset_is_finished_as_if_never_killed(
+    metasim: Command,
+    whole: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    hashes: Callable[[Path], dict[str, str]],
+    source: str,
+) -> None:
+    words = ("generate", whole, "--count", 150)
+    if source == "grammar":
+        words = ("generate", PRIOR, "--renderer", "mnist", "--count", 150)
+    assert metasim(*words, "--out", tmp_path / "a").code == 0
+    draw, calls = writing._draw, []
+
+    def killed(batch: range, *rest: Any) -> tuple[list[Scene], Any]:
+        calls.append(batch)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return draw(batch, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writing, "_draw", killed)
+        assert metasim(*words, "--out", tmp_path / "b").code == 130
+    assert not (tmp_path / "b" / "manifest.json").exists()
+    assert metasim(*words, "--out", tmp_path / "b").code == 2  # not without --resume
+    assert metasim(*words, "--out", tmp_path / "b", "--resume").code == 0
+    assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
+
+
+def test_a_run_that_has_learned_nothing_yet_is_refused(
+    metasim: Command, whole: Path, tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (empty / "config.yaml").write_bytes((whole / "config.yaml").read_bytes())
+    answer = metasim("generate", empty, "--count", 3, "--out", tmp_path / "d")
+    assert answer.code == 2
+    assert f"go on with --resume {empty}" in answer.data["error"]
+    assert not (tmp_path / "d").exists()

@@ -1,0 +1,214 @@
+"""A run that was stopped goes on as if it had not been."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from metasim import experiment
+from metasim.config import load_experiment
+from metasim.errors import Interrupted
+from metasim.progress import Silent
+from metasim.runs import RunDir
+
+Command = Callable[..., Any]
+Same = Callable[[Path, Path], None]
+TWO_ATTEMPTS = ("training.p_value=1", "gradient.use=score_function")
+
+
+@pytest.mark.parametrize(
+    ("number", "settings"),
+    [
+        pytest.param(3, (), id="pathwise, within an epoch"),
+        pytest.param(4, ("gradient.use=finite_difference",), id="at an epoch's end"),
+        pytest.param(10, ("gradient.use=surrogate",), id="surrogate, which has a memory"),
+        pytest.param(10, TWO_ATTEMPTS, id="between two attempts"),
+        pytest.param(13, TWO_ATTEMPTS, id="in the second attempt"),
+    ],
+)
+def test_a_stopped_run_ends_as_an_uninterrupted_one(
+    metasim: Command,
+    smoke: tuple[str, ...],
+    stop_after: Callable[[int], None],
+    the_run: Callable[[], Path],
+    assert_same_runs: Same,
+    whole: Path,
+    number: int,
+    settings: tuple[str, ...],
+) -> None:
+    stop_after(number)
+    stopped = metasim(*smoke, *settings)
+    assert stopped.code == 130
+    run = the_run()
+    assert f"step {number}" in stopped.err
+    assert f"metasim train --resume {run}" in stopped.err
+    assert RunDir.open(run).latest_checkpoint() == run / f"checkpoints/step-{number:08d}.pt"
+    assert not (run / "summary.json").exists()
+
+    resumed = metasim("train", "--resume", run)
+    assert (resumed.code, resumed.run) == (0, run)
+    uninterrupted = metasim(*smoke, *settings).run if settings else whole
+    assert resumed.data["attempts"] == (2 if settings == TWO_ATTEMPTS else 1)
+    assert_same_runs(run, uninterrupted)
+
+
+def test_an_ended_run_is_only_reported(metasim: Command, whole: Path) -> None:
+    files = {path: path.read_bytes() for path in whole.rglob("*.*") if path.is_file()}
+    again = metasim("train", "--resume", whole)
+    assert (again.code, again.run) == (0, whole)
+    assert {path: path.read_bytes() for path in files} == files
+
+
+def test_a_run_killed_before_its_summary_goes_on_from_its_checkpoints(
+    metasim: Command, whole: Path, tmp_path: Path, assert_same_runs: Same
+) -> None:
+    """From the last one, and from one before: what was written since is written again."""
+    checkpoints = RunDir.open(whole).checkpoints()
+    assert len(checkpoints) == 3
+    for lost in (0, 2):
+        killed = tmp_path / f"killed-{lost}"
+        shutil.copytree(whole, killed)
+        (killed / "summary.json").unlink()
+        for path in checkpoints[:lost]:
+            (killed / "checkpoints" / path.name).unlink()
+        assert metasim("train", "--resume", killed).code == 0
+        assert_same_runs(killed, whole)
+
+
+@pytest.mark.parametrize("stage", ["rendering for the features", "teaching the features"])
+def test_a_run_stopped_while_preparing_begins_again(
+    metasim: Command,
+    smoke: tuple[str, ...],
+    the_run: Callable[[], Path],
+    assert_same_runs: Same,
+    whole: Path,
+    stage: str,
+) -> None:
+    class Stopping(Silent):
+        def start(self, name: str, total: int | None) -> None:
+            if name == stage:
+                signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(Interrupted, match=r"begin with: metasim train --resume"):
+        experiment.train(load_experiment(Path(smoke[1]), smoke[2:]), progress=Stopping())
+    run = the_run()
+    (run / "metrics.jsonl").write_text('{"step": 7}\n')  # as a kill may leave it
+    assert RunDir.open(run).checkpoints() == []
+    assert metasim("train", "--resume", run).code == 0
+    assert_same_runs(run, whole)
+
+
+def test_a_second_signal_stops_at_once_and_says_what_is_kept(
+    metasim: Command,
+    smoke: tuple[str, ...],
+    after_step: Callable[[int, Callable[[], object]], None],
+) -> None:
+    def twice() -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    after_step(2, twice)
+    stopped = metasim(*smoke)
+    assert stopped.code == 130
+    assert "step-00000000.pt is kept" in stopped.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes are signalled otherwise there")
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
+def test_a_process_that_is_signalled_keeps_all(
+    metasim: Command,
+    smoke: tuple[str, ...],
+    the_run: Callable[[], Path],
+    assert_same_runs: Same,
+    whole: Path,
+    number: signal.Signals,
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "metasim", *smoke],
+        stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
+        text=True,
+    )
+    assert process.stderr is not None
+    told = []
+    for line in process.stderr:
+        told.append(line)
+        if line == "training ...\n":
+            process.send_signal(number)
+    assert process.wait() == 130, told
+    process.stderr.close()
+    run = the_run()
+    assert f"go on with: metasim train --resume {run}" in told[-1]
+    assert len(RunDir.open(run).checkpoints()) >= 1
+    assert metasim("train", "--resume", run).code == 0
+    assert_same_runs(run, whole)
+
+
+# --- what cannot go on ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def stopped(metasim: Command, smoke: tuple[str, ...], stop_after: Callable[[int], None]) -> Path:
+    """A run that was stopped after its third step."""
+    stop_after(3)
+    assert metasim(*smoke, "training.checkpoint_seconds=1e-9").code == 130
+    (run,) = Path(smoke[-1].partition("=")[2]).glob("smoke/*")
+    return run
+
+
+def test_a_changed_setting_is_named(metasim: Command, stopped: Path) -> None:
+    answer = metasim("train", "--resume", stopped, "training.lr=0.5", "seed=4")
+    assert answer.code == 2
+    assert "seed, training.lr would change" in answer.data["error"]
+
+
+def test_what_does_not_touch_learning_may_change(metasim: Command, stopped: Path) -> None:
+    assert metasim("train", "--resume", stopped, "training.images_every=1").code == 0
+    assert "images_every: 50" in (stopped / "config.yaml").read_text()
+
+
+def test_another_version_is_refused(metasim: Command, stopped: Path) -> None:
+    file = stopped / "provenance.json"
+    file.write_text(file.read_text().replace('"metasim": "', '"metasim": "9.'))
+    answer = metasim("train", "--resume", stopped)
+    assert answer.code == 2
+    assert "made by metasim 9." in answer.data["error"]
+
+
+def test_a_damaged_checkpoint_is_passed_over(
+    metasim: Command, stopped: Path, whole: Path, assert_same_runs: Same
+) -> None:
+    newest, *_ = RunDir.open(stopped).checkpoints()
+    newest.write_bytes(newest.read_bytes()[:1000])
+    assert metasim("train", "--resume", stopped).code == 0
+    assert_same_runs(stopped, whole)
+
+
+def test_no_readable_checkpoint_is_a_clear_error(metasim: Command, stopped: Path) -> None:
+    checkpoints = RunDir.open(stopped).checkpoints()
+    assert len(checkpoints) == 3
+    for path, damage in zip(checkpoints, (b"", b"no checkpoint", b"PK\3\4"), strict=True):
+        path.write_bytes(damage)
+    answer = metasim("train", "--resume", stopped)
+    assert answer.code == 2
+    assert "all are damaged" in answer.data["error"]
+    assert all(path.name in answer.data["error"] for path in checkpoints)
+    assert [path.stat().st_size for path in checkpoints] == [0, 13, 4]  # nothing was touched
+
+
+def test_two_processes_cannot_train_in_one_run(metasim: Command, stopped: Path) -> None:
+    with RunDir.open(stopped).lock():
+        answer = metasim("train", "--resume", stopped)
+    assert answer.code == 2
+    assert "one process at a time" in answer.data["error"]
