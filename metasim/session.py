@@ -17,6 +17,7 @@ from metasim.errors import Interrupted, RunError
 from metasim.labelled import load_validation
 from metasim.learn.checkpoint import read_checkpoint, write_checkpoint
 from metasim.learn.codec import SceneCodec
+from metasim.learn.device import resolve_device
 from metasim.learn.discrepancies import make_discrepancy
 from metasim.learn.evaluation import attribute_values, sensitivities
 from metasim.learn.features import describe_features, restore_features
@@ -62,6 +63,7 @@ class Session:
             progress,
         )
         self.codec = SceneCodec(experiment.grammar)
+        self.device = resolve_device(experiment.device)
         self.stop_asked = False
         self.seconds_before = self.rate = 0.0
         self.started = time.monotonic()
@@ -105,6 +107,7 @@ class Session:
             settings.training,
             settings.seed,
             self.progress,
+            self.device,
         ).run(self.target.images)
 
     def _make_trainer(self) -> Trainer:
@@ -313,7 +316,7 @@ class Session:
         try:
             discrepancy.load_state_dict(state["discrepancy"])
             return Prepared(
-                restore_features(state["features"], self.codec, settings.features),
+                restore_features(state["features"], self.codec, settings.features).to(self.device),
                 discrepancy,
                 state["held_out"],
                 tuple(Pool(node, weights, latent) for node, weights, latent in state["pools"]),

@@ -46,7 +46,8 @@ def read_checkpoint(run: RunDir) -> tuple[dict[str, Any], Path]:
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
         except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
-            damaged.append(f"{path.name} ({str(error).splitlines()[0][:80]})")
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            damaged.append(f"{path.name} ({first[:80]})")
             continue
         if not isinstance(state, dict) or state.get("format") != _FORMAT:
             damaged.append(f"{path.name} (not a checkpoint of this version)")

@@ -152,7 +152,7 @@ class Objective:
             height, width = images.shape[-2:]
             looks = draw_looks(count, (height, width), generator)
             images = apply_looks(images, looks if variant_of is None else looks[variant_of])
-        features: Tensor = self.extractor(images)
+        features: Tensor = self.extractor(images).cpu()
         return features
 
 

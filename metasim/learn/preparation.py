@@ -12,12 +12,8 @@ from torch import Tensor
 
 from metasim.errors import DataError
 from metasim.learn.codec import SceneCodec
-from metasim.learn.discrepancies import (
-    RBF,
-    Discrepancy,
-    make_discrepancy,
-    median_distance,
-)
+from metasim.learn.discrepancies import RBF, Discrepancy, make_discrepancy
+from metasim.learn.discrepancies.kernels import frozen_scale
 from metasim.learn.editor import edit_scenes, make_editor
 from metasim.learn.features import (
     Classroom,
@@ -78,6 +74,7 @@ class Preparation:
     training: Training
     seed: int
     progress: Progress
+    device: torch.device
 
     def run(self, target: Images) -> Prepared:
         """Teach the features, match the target, fit the discrepancy.
@@ -111,7 +108,7 @@ class Preparation:
     def classroom(self) -> Classroom:
         """What teaching the features needs."""
         least = _REFERENCE if self.training.warm_start else 0
-        return Classroom(self.codec, self.renderer, self.seed, self.progress, least)
+        return Classroom(self.codec, self.renderer, self.seed, self.progress, least, self.device)
 
     @property
     def _rounds(self) -> int:
@@ -167,7 +164,7 @@ class Preparation:
             return extract(extractor, images)
         generator = torch.Generator().manual_seed(derive(self.seed, "looks", name))
         parts = [
-            extractor(randomise_appearance(to_tensor(images[i : i + 512]), generator))
+            extractor(randomise_appearance(to_tensor(images[i : i + 512]), generator)).cpu()
             for i in range(0, len(images), 512)
         ]
         return torch.cat(parts)
@@ -175,7 +172,7 @@ class Preparation:
 
 def _split_distances(features: Tensor, held: Tensor) -> Tensor:
     """Squared MMD (S,) between the rows (S, M) that are held out and all others of (N, D)."""
-    scale = float(median_distance(features[:1000]))
+    scale = frozen_scale(features[:1000])
     kernel = RBF([scale])(features, features)
     sign = torch.full((len(held), len(features)), -1.0 / (len(features) - held.shape[1]))
     sign.scatter_(1, held, 1.0 / held.shape[1])

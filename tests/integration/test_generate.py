@@ -57,9 +57,7 @@ def test_a_run_makes_a_dataset_with_what_it_learned(
     assert all(b["yaw"] != a["yaw"] for b, a in zip(before, after, strict=True))
 
 
-def test_an_image_depends_on_its_index_alone(
-    metasim: Command, whole: Path, tmp_path: Path
-) -> None:
+def test_an_image_depends_on_its_index_alone(metasim: Command, whole: Path, tmp_path: Path) -> None:
     for count in (3, 9):
         metasim("generate", whole, "--count", count, "--out", tmp_path / str(count), "--seed", 7)
     few, many = read_dataset(tmp_path / "3"), read_dataset(tmp_path / "9")

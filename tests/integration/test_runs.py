@@ -71,7 +71,7 @@ def test_the_directory_holds_what_it_should(whole: Path) -> None:
     assert (whole / "progress" / "mmd.png").is_file()
     page = (whole / "report.html").read_text()
     assert "digit.yaw" in page
-    assert "src=\"http" not in page
+    assert 'src="http' not in page
 
 
 def test_the_metrics_are_contiguous(whole: Path) -> None:

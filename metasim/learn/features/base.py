@@ -24,6 +24,8 @@ __all__ = [
 class FeatureExtractor(nn.Module):
     """Images (B, 3, H, W) in [0, 1] to features (B, D); differentiable, in eval mode.
 
+    Images may be on any device; the features are on the extractor's own.
+
     Attributes:
         blocks: column ranges that belong together, by name; they cover all D columns.
         randomised: whether it expects images of randomised appearance while training.
@@ -63,12 +65,13 @@ class Standardised(FeatureExtractor):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] to (B, D)."""
-        return (self.raw(images) - self.centre) / self.spread
+        return (self.raw(images.to(self.centre.device)) - self.centre) / self.spread
 
     @torch.no_grad()
     def standardise(self, images: Tensor, chunk: int = 512) -> None:
         """Measure the features' mean and spread over images (B, 3, H, W), float or uint8."""
-        parts = [self.raw(as_float(part)) for part in torch.split(images, chunk)]
+        here = self.centre.device
+        parts = [self.raw(as_float(part).to(here)) for part in torch.split(images, chunk)]
         centre, spread = centre_and_spread(torch.cat(parts))
         self.centre.copy_(centre)
         self.spread.copy_(spread)
@@ -128,6 +131,6 @@ def channels_first(images: npt.NDArray[np.uint8]) -> Tensor:
 
 @torch.no_grad()
 def extract(features: FeatureExtractor, images: npt.NDArray[np.uint8], chunk: int = 512) -> Tensor:
-    """Features (B, D) of many images, a chunk at a time."""
-    parts = [features(to_tensor(images[i : i + chunk])) for i in range(0, len(images), chunk)]
+    """Features (B, D) of many images, a chunk at a time; on the CPU."""
+    parts = [features(to_tensor(images[i : i + chunk])).cpu() for i in range(0, len(images), chunk)]
     return torch.cat(parts)

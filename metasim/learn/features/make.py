@@ -90,7 +90,7 @@ def make_features(
     for index, option in enumerate(every):
         seeded = replace(classroom, seed=derive(classroom.seed, "features", index))
         part, graded = _make(option, shown, seeded)
-        parts.append(part.eval().requires_grad_(False))
+        parts.append(part.eval().requires_grad_(False).to(classroom.device))
         grades += [graded] if graded else []
     extractor = parts[0] if len(parts) == 1 else Combined(parts).eval()
     return Taught(extractor, shown, len(shown), grades[0] if grades else None)
@@ -153,7 +153,7 @@ def _make(
         case settings.RandomConvFeatures():
             simple = RandomConvFeatures(option.size, option.seed)
         case settings.PretrainedFeatures():
-            pretrained = load_pretrained(option.model, option.weights)
+            pretrained = load_pretrained(option.model, option.weights).to(classroom.device)
             pretrained.standardise(shown[:_STANDARDISING].tensor, chunk=64)
             return pretrained, None
     simple.standardise(shown.tensor)
@@ -172,7 +172,7 @@ def _simulator(
         generator = torch.Generator().manual_seed(derive(seed, "teach"))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = SimulatorNetwork(lesson, option.width, option.size)
+            network = SimulatorNetwork(lesson, option.width, option.size).to(classroom.device)
         graded = _teach(network, shown, option, option.epochs, generator, classroom)
         in_vain = best is not None and _in_vain(best[1], graded, option.max_error)
         if best is None or graded.loss < best[1].loss:

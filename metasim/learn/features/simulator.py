@@ -10,7 +10,7 @@ Letters: B images, G looked-at grammar nodes, T reading columns, C channels, h x
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
@@ -40,6 +40,10 @@ class Truth:
     present: Tensor
     categories: Tensor
     cells: Tensor
+
+    def to(self, device: torch.device) -> Truth:
+        """The same on another device."""
+        return Truth(*(getattr(self, field.name).to(device) for field in fields(self)))
 
     def __getitem__(self, rows: Tensor) -> Truth:
         """The truth of some images."""
@@ -217,6 +221,7 @@ class SimulatorNetwork(FeatureExtractor):
 
     def look(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Features (B, G, size) and attention (B, G, h, w), which sums to 1 over the cells."""
+        images = images.to(self.centre.device)
         if images.shape[-2:] != self.lesson.seen_size:
             images = F.interpolate(images, size=self.lesson.seen_size, mode="area")
         seen = self.trunk(images * 2 - 1)
@@ -272,6 +277,7 @@ class SimulatorNetwork(FeatureExtractor):
         """Squared error of the readings, cross entropy of category and of attention."""
         features, attention = self.look(images)
         readings, logits = self.read(features)
+        truth = truth.to(features.device)
         present = truth.present.float()
         weight = torch.empty_like(readings)
         for place in range(len(self.names)):

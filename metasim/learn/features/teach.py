@@ -96,7 +96,7 @@ def grade(network: SimulatorNetwork, images: Tensor, truth: Truth, chunk: int = 
     readings, loss = [], 0.0
     for rows in torch.split(torch.arange(len(images)), chunk):
         x = as_float(images[rows])
-        readings.append(network.read(network.look(x)[0])[0])
+        readings.append(network.read(network.look(x)[0])[0].cpu())
         loss += float(network.loss(x, truth[rows])) * len(rows) / len(images)
     read = torch.cat(readings)
     lesson = network.lesson

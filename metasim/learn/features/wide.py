@@ -34,6 +34,7 @@ class Classroom:
         seed: of everything random.
         progress: told how far the work is.
         at_least: wide renders wanted for other purposes, for example the warm start.
+        device: where the features are taught and taken.
     """
 
     codec: SceneCodec
@@ -41,6 +42,7 @@ class Classroom:
     seed: int
     progress: Progress = field(default_factory=Silent)
     at_least: int = 0
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
 
 @dataclass(frozen=True)

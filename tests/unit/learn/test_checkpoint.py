@@ -1,0 +1,95 @@
+"""Checkpoints: written whole, read without code, and passed over where damaged."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from metasim.errors import RunError
+from metasim.learn.checkpoint import load_editor, read_checkpoint, write_checkpoint
+from metasim.learn.codec import SceneCodec
+from metasim.learn.editor import edit_scenes, make_editor
+from metasim.learn.options import GCNEditor, MixtureHead, ParametricEditor
+from metasim.rng import stream
+from metasim.runs import RunDir
+from metasim.scene.grammar import SceneGrammar
+from metasim.testing import AnalyticRenderer
+
+GRAMMAR = SceneGrammar.model_validate(AnalyticRenderer.example)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDir:
+    return RunDir.create(tmp_path, "test", 0)
+
+
+def test_what_is_written_is_read(run: RunDir) -> None:
+    state = {"a": torch.arange(3.0), "b": [1, "two", None, {"c": (0.5, True)}]}
+    path = write_checkpoint(run, 7, state)
+    found, where = read_checkpoint(run)
+    assert where == path
+    assert torch.equal(found["a"], state["a"])  # type: ignore[arg-type]
+    assert found["b"] == state["b"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"\0" * 50, b"PK\3\4 no archive", None])
+def test_a_damaged_one_is_passed_over(run: RunDir, damage: bytes | None) -> None:
+    write_checkpoint(run, 1, {"a": 1})
+    newest = write_checkpoint(run, 2, {"a": 2})
+    newest.write_bytes(newest.read_bytes()[:-100] if damage is None else damage)
+    assert read_checkpoint(run)[0]["a"] == 1
+    write_checkpoint(run, 2, {"a": 3})
+    assert read_checkpoint(run)[0]["a"] == 3
+
+
+def test_none_that_can_be_read_names_them_all(run: RunDir) -> None:
+    for step in (1, 2):
+        write_checkpoint(run, step, {}).write_bytes(b"")
+    with pytest.raises(RunError, match=r"step-00000002.pt .*step-00000001.pt .*start a new run"):
+        read_checkpoint(run)
+
+
+def test_none_at_all_says_how_to_go_on(run: RunDir) -> None:
+    with pytest.raises(RunError, match="no checkpoint yet; go on with --resume"):
+        read_checkpoint(run)
+
+
+class Trap:
+    """Pickled code that leaves a mark when it is run."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> object:
+        return os.mkdir, (str(self.mark),)
+
+
+def test_no_code_in_a_checkpoint_is_run(run: RunDir, tmp_path: Path) -> None:
+    write_checkpoint(run, 1, {})
+    torch.save({"format": 1, "trap": Trap(tmp_path / "mark")}, run.checkpoint_path(1))
+    with pytest.raises(RunError, match="damaged"):
+        read_checkpoint(run)
+    assert not (tmp_path / "mark").exists()
+
+
+def test_another_format_is_refused(run: RunDir) -> None:
+    write_checkpoint(run, 1, {"format": 99})
+    with pytest.raises(RunError, match="not a checkpoint of this version"):
+        read_checkpoint(run)
+
+
+@pytest.mark.parametrize(
+    "options", [GCNEditor(head=MixtureHead()), ParametricEditor()], ids=["gcn", "parametric"]
+)
+def test_an_editor_comes_back_as_it_was(run: RunDir, options: GCNEditor | ParametricEditor) -> None:
+    editor = make_editor(SceneCodec(GRAMMAR), options, seed=3)
+    editor.min_scale = 0.2
+    trainer = {"editor": editor.state_dict(), "min_scale": editor.min_scale}
+    write_checkpoint(run, 1, {"trainer": trainer})
+    found = load_editor(GRAMMAR, options, read_checkpoint(run)[0])
+    scenes = [GRAMMAR.sample(stream(0, i)) for i in range(5)]
+    assert edit_scenes(found, scenes, 1) == edit_scenes(editor, scenes, 1)
+    assert edit_scenes(found, scenes, 1) != edit_scenes(found, scenes, 2)

@@ -1,0 +1,181 @@
+"""The training loop: when it stops, what its attempts share, and which it keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from pydantic import TypeAdapter
+
+from metasim.learn import options as settings
+from metasim.learn.codec import SceneCodec
+from metasim.learn.discrepancies import make_discrepancy
+from metasim.learn.features.base import extract
+from metasim.learn.features.simple import PixelFeatures
+from metasim.learn.objective import Objective
+from metasim.learn.trainer import Epoch, Outcome, Trainer
+from metasim.render.base import Rendered
+from metasim.rng import stream
+from metasim.scene.grammar import SceneGrammar
+from metasim.scene.graph import Scene
+from metasim.testing import AnalyticRenderer
+
+GRAMMAR = SceneGrammar.model_validate(AnalyticRenderer.example)
+BATCH, BUDGET, HELD_OUT = 8, 200, 20
+ESTIMATORS = ("pathwise", "finite_difference", "spsa", "score_function", "surrogate")
+# Renders of one step of a batch with three attributes.
+AT_MOST = {"finite_difference": 6 * BATCH, "spsa": 2 * BATCH}
+
+
+class Counting(AnalyticRenderer):
+    """Counts all that it draws."""
+
+    drawn = 0
+
+    def render(self, scenes: Sequence[Scene]) -> Rendered:
+        self.drawn += len(scenes)
+        return super().render(scenes)
+
+    def render_tensor(self, scenes: Sequence[Scene], overrides: Any) -> torch.Tensor:
+        self.drawn += len(scenes)
+        return super().render_tensor(scenes, overrides)
+
+
+def make_trainer(use: str = "score_function", **training: Any) -> Trainer:
+    renderer, extractor = Counting(), PixelFeatures(4)
+    scenes = [GRAMMAR.sample(stream(9, i)) for i in range(60)]
+    features = extract(extractor, renderer.render(scenes).images)
+    renderer.drawn = 0
+    discrepancy = make_discrepancy(settings.MMD(), seed=0)
+    discrepancy.fit(features[HELD_OUT:], reference=features, blocks=extractor.blocks)
+    options = {"max_renders": BUDGET, "batch_size": BATCH, "epoch_steps": 3, **training}
+    gradient: settings.Gradient = TypeAdapter(settings.Gradient).validate_python({"use": use})
+    return Trainer(
+        grammar=GRAMMAR,
+        objective=Objective(renderer, SceneCodec(GRAMMAR), extractor, discrepancy),
+        held_out=features[:HELD_OUT],
+        options=settings.Training.model_validate(options),
+        editor_options=settings.GCNEditor(warmup_steps=2, fit_steps=2),
+        gradient=gradient,
+        seed=4,
+    )
+
+
+def train(trainer: Trainer) -> tuple[Outcome, list[Epoch], list[int]]:
+    epochs: list[Epoch] = []
+    renders: list[int] = []
+    outcome = trainer.train(lambda: renders.append(trainer.objective.renders), epochs.append)
+    return outcome, epochs, renders
+
+
+@pytest.mark.parametrize("restarts", [0, 1])
+@pytest.mark.parametrize("use", ESTIMATORS)
+def test_the_budget_is_used_up_and_no_step_begins_beyond_it(use: str, restarts: int) -> None:
+    trainer = make_trainer(use, restarts=restarts, p_value=1.0)
+    _, epochs, renders = train(trainer)
+    judged = HELD_OUT * (restarts + 1)
+    used = trainer.objective.renders - judged
+    slack = (restarts + 1) * AT_MOST.get(use, BATCH)
+    assert BUDGET <= used < BUDGET + slack
+    drawn = trainer.objective.renderer.drawn  # type: ignore[attr-defined]
+    assert trainer.objective.renders == drawn
+    assert len(renders) == trainer.step == epochs[-1].step
+    assert [e.attempt for e in epochs] == sorted(e.attempt for e in epochs)
+    assert {e.attempt for e in epochs} == set(range(restarts + 1))
+
+
+def test_a_surrogate_takes_several_steps_for_each_batch_of_renders() -> None:
+    trainer = make_trainer("surrogate", restarts=0)
+    train(trainer)
+    batches = (trainer.objective.renders - HELD_OUT) // BATCH
+    assert trainer.step == (batches - 1) * 4 + 1
+
+
+def test_attempts_share_the_renders_equally() -> None:
+    trainer = make_trainer(restarts=1, p_value=1.0)
+    _, epochs, _ = train(trainer)
+    last = [max(e.step for e in epochs if e.attempt == n) for n in (0, 1)]
+    assert last[1] == 2 * last[0]
+
+
+def test_a_converged_attempt_is_the_last() -> None:
+    trainer = make_trainer(restarts=3, p_value=0.0)
+    _, epochs, _ = train(trainer)
+    assert len(trainer.outcomes) == 1
+    assert trainer.objective.renders < BUDGET
+    assert trainer.ended
+    assert {e.attempt for e in epochs} == {0}
+
+
+def test_training_that_has_ended_is_not_begun_again() -> None:
+    trainer = make_trainer(restarts=1, p_value=1.0)
+    best, _, _ = train(trainer)
+    again = make_trainer(restarts=1, p_value=1.0)
+    again.load_state_dict(trainer.state_dict())
+    outcome, epochs, _ = train(again)
+    assert epochs == []
+    assert len(again.outcomes) == 2
+    assert again.objective.renders == trainer.objective.renders
+    assert (outcome.attempt, outcome.discrepancy) == (best.attempt, best.discrepancy)
+
+
+@pytest.mark.parametrize(
+    ("found", "kept"),
+    [
+        pytest.param([(0.5, 0.01), (0.2, 0.01)], 1, id="none converged: the least discrepancy"),
+        pytest.param([(0.2, 0.01), (0.5, 0.01)], 0, id="the same, the other way round"),
+        pytest.param([(0.2, 0.01), (0.5, 0.3)], 1, id="one converged"),
+    ],
+)
+def test_the_best_attempt_is_kept(
+    monkeypatch: pytest.MonkeyPatch, found: list[tuple[float, float]], kept: int
+) -> None:
+    trainer = make_trainer(restarts=1, p_value=0.05)
+    weights: list[dict[str, torch.Tensor]] = []
+
+    def judge() -> Outcome:
+        discrepancy, p_value = found[len(weights)]
+        weights.append({k: v.clone() for k, v in trainer.editor.state_dict().items()})
+        scale = 0.01 * len(weights)
+        return Outcome(trainer.attempt, discrepancy, p_value, weights[-1], scale)
+
+    monkeypatch.setattr(trainer, "judge", judge)
+    best, _, _ = train(trainer)
+    assert best.attempt == kept
+    assert trainer.editor.min_scale == 0.01 * (kept + 1)
+    different = 0
+    for name, tensor in trainer.editor.state_dict().items():
+        assert torch.equal(tensor, weights[kept][name])
+        different += not torch.equal(tensor, weights[1 - kept][name])
+    assert different > 0  # another attempt starts from other weights
+
+
+def test_the_noise_and_the_rate_fall() -> None:
+    noise = {"noise_start": 0.4, "noise_end": 0.1, "anneal": 0.5}
+    trainer = make_trainer(restarts=0, lr=0.003, epoch_steps=1, **noise)
+    _, epochs, _ = train(trainer)
+    scales, rates = [e.min_scale for e in epochs], [e.lr for e in epochs]
+    assert scales[0] == pytest.approx(0.4)
+    assert scales == sorted(scales, reverse=True)
+    assert scales[len(scales) // 2 + 1 :] == [0.1] * (len(scales) - len(scales) // 2 - 1)
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] == pytest.approx(0.003)
+
+
+def test_the_rate_can_be_halved_in_steps() -> None:
+    trainer = make_trainer(restarts=0, lr=0.08, lr_halve_every=10, epoch_steps=10)
+    _, epochs, _ = train(trainer)
+    assert [e.lr for e in epochs] == [0.08, 0.04, 0.02]
+
+
+def test_a_frozen_encoder_stays_as_the_warm_up_left_it() -> None:
+    trainer = make_trainer(restarts=0)
+    trainer.editor_options = settings.GCNEditor(warmup_steps=2, fit_steps=2, freeze_encoder=True)
+    trainer.start()
+    before = {k: v.clone() for k, v in trainer.editor.state_dict().items()}
+    train(trainer)
+    moved = {k for k, v in trainer.editor.state_dict().items() if not torch.equal(v, before[k])}
+    assert moved
+    assert not any(name.startswith("encoder") for name in moved)
