@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 from collections.abc import Iterator
+
+# Before anything imports torch: tensors are small here, and threads that spin while they wait
+# make a busy machine a hundred times slower. Child processes inherit it.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest

@@ -87,7 +87,7 @@ def summarise(values: ArrayLike, periodic: bool, low: float, high: float) -> dic
     mean = _wrapped(np.array([np.angle(point) * unit]), low, period)[0]
     # R is never quite 0, so that the deviation can be written as JSON.
     length = float(np.clip(abs(point), np.finfo(np.float64).tiny, 1.0))
-    return {"mean": float(mean), "std": float(np.sqrt(-2 * np.log(length)) * unit)}
+    return {"mean": float(mean), "std": float(np.sqrt(2 * abs(np.log(length))) * unit)}
 
 
 def circular_difference(a: ArrayLike, b: ArrayLike, period: float) -> Floats:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from metasim.runs import RunDir
-from tests.benchmarks.commands import CommandFailedError, base_of, metasim, train
+from tests.benchmarks.commands import CommandFailedError, base_of, train
 from tests.benchmarks.criteria import judge
-from tests.benchmarks.records import ROOT, Records, machine, say, seeds, spread, table, words
+from tests.benchmarks.records import Records, machine, say, seeds, spread, table, words
 
 NAMES = (
     "mnist_rot,mnist_rot_trans,mnist_spread,mnist_bimodal,mnist_correlated,mnist_gap,"
@@ -26,13 +26,10 @@ _KEPT = (
     "discrepancy_prior", "p_value", "p_value_prior", "steps", "attempts", "gradient",
     "images_per_second", "unidentifiable", "task_accuracy",
 )  # fmt: skip
-_VALIDATION = 200
 
 
 def measure(name: str, seed: int, glyphs: str, out: Path, more: Sequence[str]) -> dict[str, Any]:
     """Train once; what came of it."""
-    if base_of(name) == "mnist_task" and not any(s.startswith("task") for s in more):
-        more = [*more, f"task={{images: {_validation_set(glyphs, out)}}}"]
     summary, wall = train(name, seed, glyphs, out, more)
     evaluation = RunDir.open(Path(summary["run"])).read_evaluation() or {}
     return {
@@ -45,20 +42,6 @@ def measure(name: str, seed: int, glyphs: str, out: Path, more: Sequence[str]) -
         },
         "criteria": judge(base_of(name), summary, evaluation, wall),
     }
-
-
-def _validation_set(glyphs: str, out: Path) -> Path:
-    """A small labelled set of target images, for the task loss."""
-    folder = out / "validation"
-    if not folder.exists():
-        grammar = ROOT / "assets/grammars/mnist_rot_target.yaml"
-        glyphs = "digits" if glyphs == "digits" else str(Path(glyphs).resolve())
-        metasim(
-            "generate", str(grammar), "--count", str(_VALIDATION), "--seed", "9", "--out",
-            str(folder), "--renderer", "mnist", "image_size=[32, 32]", "split=target",
-            f"glyphs={glyphs}",
-        )  # fmt: skip
-    return folder
 
 
 def show(items: Sequence[dict[str, Any]]) -> None:

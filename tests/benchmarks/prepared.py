@@ -13,6 +13,7 @@ import numpy as np
 from metasim.config import Experiment, load_experiment
 from metasim.experiment import build_renderer
 from metasim.learn.codec import SceneCodec
+from metasim.learn.device import resolve_device
 from metasim.learn.objective import Objective
 from metasim.learn.preparation import Preparation, Prepared
 from metasim.learn.trainer import Trainer
@@ -54,6 +55,7 @@ class Bench:
             settings.training,
             settings.seed,
             Silent(),
+            resolve_device(settings.device),
         ).run(self.target.images)
         return made, time.perf_counter() - began
 

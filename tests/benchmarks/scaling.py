@@ -23,6 +23,7 @@ import numpy as np
 
 from metasim.learn import options as settings
 from metasim.learn.codec import SceneCodec
+from metasim.learn.device import resolve_device
 from metasim.learn.objective import Objective
 from metasim.learn.preparation import Preparation
 from metasim.learn.trainer import Trainer
@@ -101,7 +102,15 @@ def measure(batch: int, nodes: int, attributes: int, steps: int, use: str) -> di
     rng, wanted = stream(0, "target"), grammar(nodes, attributes, 0.3)
     target = renderer.render([wanted.sample(rng) for _ in range(256)]).images
     made = Preparation(
-        codec, renderer, (settings.PixelFeatures(),), settings.MMD(), editor, training, 0, Silent()
+        codec,
+        renderer,
+        (settings.PixelFeatures(),),
+        settings.MMD(),
+        editor,
+        training,
+        0,
+        Silent(),
+        resolve_device("cpu"),
     ).run(target)
     trainer = Trainer(
         grammar=prior,

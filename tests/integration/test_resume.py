@@ -22,6 +22,7 @@ from metasim.runs import RunDir
 
 Command = Callable[..., Any]
 Same = Callable[[Path, Path], None]
+ROOT = Path(__file__).parents[2]
 TWO_ATTEMPTS = ("training.p_value=1", "gradient.use=score_function")
 
 
@@ -29,9 +30,11 @@ TWO_ATTEMPTS = ("training.p_value=1", "gradient.use=score_function")
     ("number", "settings"),
     [
         pytest.param(3, (), id="pathwise, within an epoch"),
-        pytest.param(4, ("gradient.use=finite_difference",), id="at an epoch's end"),
+        pytest.param(
+            4, ("gradient.use=finite_difference",), id="at an epoch's end", marks=pytest.mark.slow
+        ),
         pytest.param(10, ("gradient.use=surrogate",), id="surrogate, which has a memory"),
-        pytest.param(10, TWO_ATTEMPTS, id="between two attempts"),
+        pytest.param(10, TWO_ATTEMPTS, id="between two attempts", marks=pytest.mark.slow),
         pytest.param(13, TWO_ATTEMPTS, id="in the second attempt"),
     ],
 )
@@ -59,6 +62,31 @@ def test_a_stopped_run_ends_as_an_uninterrupted_one(
     uninterrupted = metasim(*smoke, *settings).run if settings else whole
     assert resumed.data["attempts"] == (2 if settings == TWO_ATTEMPTS else 1)
     assert_same_runs(run, uninterrupted)
+
+
+def test_a_run_with_a_task_goes_on_as_if_never_stopped(
+    metasim: Command,
+    smoke: tuple[str, ...],
+    stop_after: Callable[[int], None],
+    the_run: Callable[[], Path],
+    tmp_path: Path,
+    assert_same_runs: Same,
+) -> None:
+    """Also, the pathwise gradient draws no labels: the task has its images drawn beside."""
+    grammar, labelled = ROOT / "assets/grammars/mnist_rot_target.yaml", tmp_path / "labelled"
+    drawn = ("--renderer", "mnist", "--count", 80, "--out", labelled)
+    assert metasim("generate", grammar, *drawn).code == 0
+    words = (*smoke, f"task.images={labelled}", "training.max_renders=320", "training.restarts=0")
+    stop_after(3)
+    assert metasim(*words).code == 130
+    run = the_run()
+    assert metasim("train", "--resume", run).code == 0
+    uninterrupted = metasim(*words)
+    assert_same_runs(run, uninterrupted.run)
+    assert uninterrupted.data["steps"] == 320 // (2 * 32)
+    assert 0 < uninterrupted.data["task_accuracy"] <= 1
+    lines = RunDir.open(run).read_metrics()
+    assert [line["task_accuracy"] for line in lines][-1] == uninterrupted.data["task_accuracy"]
 
 
 def test_an_ended_run_is_only_reported(metasim: Command, whole: Path) -> None:

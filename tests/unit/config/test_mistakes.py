@@ -118,7 +118,7 @@ def test_every_mistake_of_every_file_is_told_at_once(write: Write, folder: Path)
         ),
         ("discrepancy: {use: mmd, bandwidths: [1, -1]}", "must be above 0, got -1"),
         ("task: {images: nowhere}", "nowhere does not exist"),
-        ("task: {}", "images: is missing and must be given"),
+        ("task: {groups: 1}", "must be at least 2, got 1"),
         ("refine: {}", "unknown key"),
         ("output: results", "must be a mapping, got 'results'"),
         ("output: {dir: 3}", "must be text, got 3"),

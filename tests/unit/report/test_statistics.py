@@ -166,3 +166,9 @@ def test_other_misuse_is_refused() -> None:
         correlation([1.0], [1.0, 2.0])
     with pytest.raises(ValueError, match="low must be below high"):
         histogram([1.0], 2, 2)
+
+
+def test_a_point_on_the_circle_has_a_deviation_of_plain_zero():
+    std = summarise(np.full(5, 90.0), True, 0.0, 360.0)["std"]
+    assert not np.signbit(std)
+    assert std < 1e-5
