@@ -170,6 +170,10 @@ class Trainer:
             generator,
         )
         self.editor.min_scale = self.options.noise_end
+        self._freeze()
+
+    def _freeze(self) -> None:
+        """After the warm-up the encoder stays as it is, where that is asked for."""
         if getattr(self.editor_options, "freeze_encoder", False):
             self.editor.freeze_encoder()
 
@@ -349,6 +353,7 @@ class Trainer:
         self._build(derive(self.seed, "attempt", self.attempt))
         self.editor.load_state_dict(state["editor"])
         self.editor.min_scale = state["min_scale"]
+        self._freeze()
         self.optimiser.load_state_dict(state["optimiser"])
         self.estimator.load_state_dict(state["estimator"])
         if self.task is not None:

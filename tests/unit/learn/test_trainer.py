@@ -179,3 +179,20 @@ def test_a_frozen_encoder_stays_as_the_warm_up_left_it() -> None:
     moved = {k for k, v in trainer.editor.state_dict().items() if not torch.equal(v, before[k])}
     assert moved
     assert not any(name.startswith("encoder") for name in moved)
+
+
+def test_a_frozen_encoder_stays_frozen_after_a_resumed_run() -> None:
+    def frozen() -> Trainer:
+        trainer = make_trainer(restarts=0)
+        trainer.editor_options = settings.GCNEditor(
+            warmup_steps=2, fit_steps=2, freeze_encoder=True
+        )
+        return trainer
+
+    first, resumed = frozen(), frozen()
+    first.start()
+    resumed.load_state_dict(first.state_dict())
+    train(first)
+    train(resumed)
+    for name, value in first.editor.state_dict().items():
+        assert torch.equal(value, resumed.editor.state_dict()[name]), name
