@@ -36,11 +36,44 @@ from metasim.rng import derive
 from metasim.runs import RunDir
 from metasim.target import load_target
 
-__all__ = ["Session"]
+__all__ = ["Session", "make_preparation", "make_trainer"]
 
 _SHOWN = 64
 _EVALUATED = 500
 _SENSITIVE = 256
+
+
+def make_preparation(experiment: Experiment, renderer: Renderer, progress: Progress) -> Preparation:
+    """What prepares an experiment's features, discrepancy and warm start."""
+    return Preparation(
+        SceneCodec(experiment.grammar),
+        renderer,
+        experiment.features,
+        experiment.discrepancy,
+        experiment.editor,
+        experiment.training,
+        experiment.seed,
+        progress,
+        resolve_device(experiment.device),
+    )
+
+
+def make_trainer(
+    experiment: Experiment, renderer: Renderer, made: Prepared, task: TaskReward | None = None
+) -> Trainer:
+    """What trains an experiment's editor from what was prepared; it has rendered nothing yet."""
+    codec = SceneCodec(experiment.grammar)
+    return Trainer(
+        grammar=experiment.grammar,
+        objective=Objective(renderer, codec, made.extractor, made.discrepancy),
+        held_out=made.held_out,
+        options=experiment.training,
+        editor_options=experiment.editor,
+        gradient=experiment.gradient,
+        seed=experiment.seed,
+        pools=made.pools,
+        task=task,
+    )
 
 
 class Session:
@@ -97,33 +130,11 @@ class Session:
     # --- the parts of a run ----------------------------------------------------------------
 
     def _prepare(self) -> Prepared:
-        settings = self.experiment
-        return Preparation(
-            self.codec,
-            self.renderer,
-            settings.features,
-            settings.discrepancy,
-            settings.editor,
-            settings.training,
-            settings.seed,
-            self.progress,
-            self.device,
-        ).run(self.target.images)
+        preparation = make_preparation(self.experiment, self.renderer, self.progress)
+        return preparation.run(self.target.images)
 
     def _make_trainer(self) -> Trainer:
-        settings, made = self.experiment, self.prepared
-        objective = Objective(self.renderer, self.codec, made.extractor, made.discrepancy)
-        return Trainer(
-            grammar=settings.grammar,
-            objective=objective,
-            held_out=made.held_out,
-            options=settings.training,
-            editor_options=settings.editor,
-            gradient=settings.gradient,
-            seed=settings.seed,
-            pools=made.pools,
-            task=self._make_task(),
-        )
+        return make_trainer(self.experiment, self.renderer, self.prepared, self._make_task())
 
     def _make_task(self) -> TaskReward | None:
         task = self.experiment.task

@@ -87,8 +87,7 @@ class Objective:
 
     def draw_edited(self, scenes: Sequence[Scene], latent: Tensor, name_id: Tensor) -> Rendered:
         """As :meth:`draw`, with the scenes' learnable attributes at ``latent`` (N, A)."""
-        values = self.codec.to_values(latent.detach(), name_id)
-        return self.draw(self.codec.decode(scenes, values))
+        return self.draw(self._at(scenes, latent, name_id))
 
     def edited(
         self,
@@ -99,8 +98,10 @@ class Objective:
         variant_of: Tensor | None = None,
     ) -> Tensor:
         """Features (B, D) of scenes with their learnable attributes at ``latent`` (N, A)."""
-        values = self.codec.to_values(latent.detach(), name_id)
-        return self.features(self.codec.decode(scenes, values), generator, variant_of)
+        return self.features(self._at(scenes, latent, name_id), generator, variant_of)
+
+    def _at(self, scenes: Sequence[Scene], latent: Tensor, name_id: Tensor) -> list[Scene]:
+        return self.codec.decode(scenes, self.codec.to_values(latent.detach(), name_id))
 
     def differentiable(
         self, scenes: Sequence[Scene], latent: Tensor, name_id: Tensor, generator: torch.Generator

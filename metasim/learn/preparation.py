@@ -38,6 +38,7 @@ __all__ = ["Preparation", "Prepared"]
 Images = npt.NDArray[np.uint8]
 _HELD_OUT = 0.25
 _REFERENCE = 2000
+_MATCHED = 4000  # the kernel between them is a matrix of this size squared
 _SPLITS = 33
 
 
@@ -133,11 +134,11 @@ class Preparation:
         return target[order[held:]], target[order[:held]]
 
     def _match(self, taught: Taught, known: Images) -> Sequence[Pool]:
-        """Weigh the renders so far so that they look like the target."""
+        """Weigh the latest renders so that they look like the target."""
         pools = match(
             self.codec,
-            taught.scenes,
-            extract(taught.extractor, taught.images),
+            taught.scenes[-_MATCHED:],
+            extract(taught.extractor, taught.images[-_MATCHED:]),
             extract(taught.extractor, known),
             taught.extractor.blocks,
         )

@@ -25,7 +25,6 @@ from metasim.scene.graph import Scene
 __all__ = ["Pool", "match", "warm_up"]
 
 _BANDWIDTHS = (0.25, 0.5, 1.0, 2.0)
-_MOST = 4000
 _BATCH = 64
 _RECONSTRUCTED = 0.1
 
@@ -61,13 +60,12 @@ def match(
 
     Args:
         codec: of the grammar.
-        scenes: n scenes that were rendered; the last 4,000 are looked at.
+        scenes: n scenes that were rendered.
         features: (n, D), their features.
         target: (N, D), the target's.
         blocks: columns of the features; a node is matched by its readings alone where there
             are such, else by the block of its name, else by all columns.
     """
-    scenes, features = scenes[-_MOST:], features[-_MOST:]
     batch = codec.encode(scenes)
     latent = codec.to_latent(batch.value, batch.name_id)
     every = slice(0, features.shape[1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,13 @@ import numpy as np
 from metasim.config import Experiment, load_experiment
 from metasim.experiment import build_renderer
 from metasim.learn.codec import SceneCodec
-from metasim.learn.device import resolve_device
 from metasim.learn.objective import Objective
-from metasim.learn.preparation import Preparation, Prepared
+from metasim.learn.preparation import Prepared
 from metasim.learn.trainer import Trainer
 from metasim.progress import Silent
 from metasim.render.base import Renderer
 from metasim.report.statistics import wasserstein1
+from metasim.session import make_preparation, make_trainer
 from metasim.target import Target, load_target
 from tests.benchmarks.commands import file_of, settings_of
 
@@ -46,17 +46,7 @@ class Bench:
         """Features, discrepancy and warm start under changed settings; and the seconds."""
         settings = self.experiment.model_copy(update=changes)
         began = time.perf_counter()
-        made = Preparation(
-            self.codec,
-            self.renderer,
-            settings.features,
-            settings.discrepancy,
-            settings.editor,
-            settings.training,
-            settings.seed,
-            Silent(),
-            resolve_device(settings.device),
-        ).run(self.target.images)
+        made = make_preparation(settings, self.renderer, Silent()).run(self.target.images)
         return made, time.perf_counter() - began
 
     def objective(self, made: Prepared) -> Objective:
@@ -66,16 +56,9 @@ class Bench:
     def trainer(self, made: Prepared, **changes: Any) -> Trainer:
         """A trainer under changed settings; a cold start has no use for the pools."""
         settings = self.experiment.model_copy(update=changes)
-        return Trainer(
-            grammar=settings.grammar,
-            objective=self.objective(made),
-            held_out=made.held_out,
-            options=settings.training,
-            editor_options=settings.editor,
-            gradient=settings.gradient,
-            seed=settings.seed,
-            pools=made.pools if settings.training.warm_start else (),
-        )
+        if not settings.training.warm_start:
+            made = replace(made, pools=())
+        return make_trainer(settings, self.renderer, made)
 
     def w1(self, values: dict[str, np.ndarray]) -> dict[str, float]:
         """Distance of learned values from the truth, by label, in the attribute's unit."""
