@@ -9,16 +9,13 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from metasim import summaries
 from metasim.errors import RunError, UserError
 from metasim.summaries import Answer
-
-if TYPE_CHECKING:
-    from metasim.config import Experiment
 
 __all__ = ["app"]
 
@@ -52,26 +49,38 @@ def train(
         Path | None,
         typer.Option(metavar="RUN_DIR", help="Go on with a run that was stopped."),
     ] = None,
+    other_code: Annotated[
+        bool,
+        typer.Option(
+            "--other-code",
+            help="With --resume: go on although other code made the run; that is noted in it.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> Answer:
     """Learn from an experiment's target images."""
     from metasim.config import load_experiment
+    from metasim.resumption import refuse_another
     from metasim.terminal import progress_on
 
     file, given = _file_and_settings(experiment, settings)
     if resume is None:
         if file is None:
             raise typer.BadParameter("name an EXPERIMENT.yaml, or --resume RUN_DIR")
+        if other_code:
+            raise typer.BadParameter(
+                "--other-code is for a run that goes on; give --resume RUN_DIR"
+            )
         wanted = load_experiment(file, given)
     elif file is not None:
-        _refuse_another(load_experiment(file, given), resume, given)
+        refuse_another(load_experiment(file, given), resume, given)
     from metasim import experiment as runner  # imports torch: only once the input is right
 
     with progress_on(sys.stderr) as progress:
         if resume is None:
             summary = runner.train(wanted, progress=progress)
         else:
-            summary = runner.resume(resume, given, progress=progress)
+            summary = runner.resume(resume, given, other_code=other_code, progress=progress)
     return Answer(dict(summary), summaries.run(summary))
 
 
@@ -270,22 +279,3 @@ def _file_and_settings(
     if first is not None and "=" in first and not Path(first).exists():
         return None, [first, *(rest or ())]
     return (Path(first) if first is not None else None), list(rest or ())
-
-
-def _refuse_another(wanted: Experiment, run: Path, given: Sequence[str]) -> None:
-    """Refuse to resume a run under an experiment it was not made from.
-
-    Settings of the command line may differ: whether they can change midway is judged later.
-    """
-    from metasim.config import differences, load_experiment
-    from metasim.runs import RunDir
-
-    made = load_experiment(RunDir.open(run).config_path, files=False)
-    asked = [setting.partition("=")[0] for setting in given]
-    differing = differences(wanted, made, ignore=["output", *asked])
-    if differing:
-        listed = ", ".join(differing[:8]) + (", ..." if len(differing) > 8 else "")
-        raise RunError(
-            f"{run} was made with other settings than the experiment has now: {listed}; to go on "
-            f"as it began leave the experiment out: metasim train --resume {run}"
-        )

@@ -6,27 +6,22 @@ module sees a whole :class:`metasim.config.Experiment`; what it builds is handed
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from metasim import __version__, yamlfile
-from metasim.config import (
-    Experiment,
-    RendererSpec,
-    differences,
-    load_experiment,
-    load_grammar,
-)
+from metasim.config import Experiment, RendererSpec, load_experiment, load_grammar
 from metasim.data import generate_dataset
 from metasim.errors import RunError
 from metasim.learn.checkpoint import load_editor, read_checkpoint
 from metasim.learn.editor import edit_scenes
 from metasim.progress import Progress
-from metasim.provenance import collect
+from metasim.provenance import collect, digest
 from metasim.render.base import Renderer
 from metasim.render.plugins import make_renderer
 from metasim.report.page import report_data, write_report
+from metasim.resumption import admit
 from metasim.rng import derive, stream
 from metasim.runs import RunDir
 from metasim.scene.grammar import SceneGrammar
@@ -34,9 +29,6 @@ from metasim.scene.graph import Scene
 from metasim.session import Session
 
 __all__ = ["generate", "report", "resume", "train"]
-
-# What a resumed run may change: none of it touches what is learned.
-_FREE = ("output", "device", "training.checkpoint_seconds", "training.images_every")
 
 
 def train(experiment: Experiment, *, progress: Progress) -> dict[str, Any]:
@@ -49,41 +41,43 @@ def train(experiment: Experiment, *, progress: Progress) -> dict[str, Any]:
         Interrupted: after a checkpoint, when the process was asked to stop.
     """
     run = RunDir.create(experiment.output.dir, experiment.name, experiment.seed)
-    run.write_config(yamlfile.dump(experiment.resolved()))
-    run.write_provenance(collect())
+    config = yamlfile.dump(experiment.resolved())
+    run.write_provenance(collect(config=digest(config.encode())))
+    run.write_config(config)  # with it the folder counts as a run, so it comes last
     return _carry_out(experiment, run, progress)
 
 
-def resume(path: Path, overrides: Sequence[str] = (), *, progress: Progress) -> dict[str, Any]:
+def resume(
+    path: Path,
+    overrides: Sequence[str] = (),
+    *,
+    other_code: bool = False,
+    progress: Progress,
+) -> dict[str, Any]:
     """Go on with a run that was stopped; a finished one is only reported.
 
     Args:
         path: of the run directory.
         overrides: settings that may change without touching what is learned.
+        other_code: go on although the run was made by other code than this; that is noted in
+            its provenance.
         progress: told how far it is.
 
     Raises:
-        RunError: when the run cannot go on as it began.
+        RunError: when the run cannot go on as it began; nothing was touched then.
     """
-    run = RunDir.open(path)
-    experiment = load_experiment(run.config_path)
-    changed = load_experiment(run.config_path, overrides)
-    if wrong := differences(experiment, changed, ignore=_FREE):
-        raise RunError(
-            f"a resumed run must keep its settings, but {', '.join(wrong)} would change; start a "
-            f"new run, or change only: {', '.join(_FREE)}"
-        )
-    made_by = run.read_provenance().get("packages", {}).get("metasim")
-    if made_by not in (None, __version__):
-        raise RunError(
-            f"the run was made by metasim {made_by}, this is {__version__}; resume it with that "
-            "version, or start a new run"
-        )
-    return _carry_out(changed, run, progress)
+    going = admit(path, overrides, other_code=other_code)
+    return _carry_out(going.experiment, going.run, progress, going.note)
 
 
-def _carry_out(experiment: Experiment, run: RunDir, progress: Progress) -> dict[str, Any]:
+def _carry_out(
+    experiment: Experiment,
+    run: RunDir,
+    progress: Progress,
+    first: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
     with run.lock(), build_renderer(experiment.renderer) as renderer:
+        first()
         summary = Session(experiment, run, renderer, progress).carry_out()
     write_report(run)
     return {"run": str(run.path), **summary}

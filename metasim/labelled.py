@@ -7,12 +7,12 @@ import numpy.typing as npt
 
 from metasim.config import Experiment, GrammarTarget
 from metasim.data import load_labelled
-from metasim.errors import ConfigError, DataError
+from metasim.errors import ConfigError
 from metasim.learn.drawing import draw
 from metasim.learn.options import Task
 from metasim.learn.task import class_indices
-from metasim.render.plugins import make_renderer
 from metasim.rng import stream
+from metasim.target import target_renderer
 
 __all__ = ["load_validation"]
 
@@ -28,7 +28,8 @@ def load_validation(experiment: Experiment, task: Task, size: tuple[int, int]) -
         size: (H, W) of the learner's renderer.
 
     Raises:
-        ConfigError: when there is neither a folder nor a grammar of the target.
+        ConfigError: when there is neither a folder nor a grammar of the target, or the
+            target's renderer draws another size.
         DataError: when the images cannot be used.
     """
     if task.images is not None:
@@ -39,16 +40,10 @@ def load_validation(experiment: Experiment, task: Task, size: tuple[int, int]) -
             "task.images must name a folder of labelled images where the target is a folder: "
             "target images have no labels"
         )
-    spec = target.renderer
     scenes = [
         target.grammar.sample(stream(target.seed, "validation", i)) for i in range(task.count)
     ]
-    with make_renderer(spec.use, spec.options, spec.folder) as renderer:
+    with target_renderer(target, size) as renderer:
         rendered = draw(renderer, scenes)
-    if rendered.images.shape[1:3] != size:
-        raise DataError(
-            f"the target's renderer must draw images of {size} (height, width), as the "
-            f"learner's does; got {rendered.images.shape[1:3]}"
-        )
     classes = sorted({label.category for labels in rendered.labels for label in labels})
     return rendered.images, class_indices(rendered.labels, classes).numpy(), tuple(classes)

@@ -1,18 +1,32 @@
-"""How a result came about: versions, machine, command, time."""
+"""How a result came about: versions, code, configuration, machine, command, time.
+
+A run that went on with other code than it began with tells of both: what :func:`collect` gave at
+the start stays as it was, and an entry is added under ``continued`` for every change.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["collect", "git_state", "package_versions"]
+__all__ = [
+    "code_differences",
+    "code_digest",
+    "collect",
+    "continued",
+    "digest",
+    "git_state",
+    "package_versions",
+]
 
 PACKAGES = (
     "metasim",
@@ -31,7 +45,9 @@ PACKAGES = (
 """The distributions whose versions can change a result."""
 
 
-def collect(argv: Sequence[str] | None = None, now: datetime | None = None) -> dict[str, Any]:
+def collect(
+    argv: Sequence[str] | None = None, now: datetime | None = None, *, config: str | None = None
+) -> dict[str, Any]:
     """Everything that tells how a run came about, as JSON values.
 
     Nothing is imported for it: versions are read from the packages' metadata.
@@ -39,8 +55,10 @@ def collect(argv: Sequence[str] | None = None, now: datetime | None = None) -> d
     Args:
         argv: the command line; this process's by default.
         now: the time; the present one by default.
+        config: the :func:`digest` of the run's configuration, where there is one.
     """
-    return {
+    found = {} if config is None else {"config": config}
+    return found | {
         "time": (now or datetime.now()).astimezone().isoformat(timespec="seconds"),
         "command": list(sys.argv if argv is None else argv),
         "folder": str(Path.cwd()),
@@ -48,8 +66,59 @@ def collect(argv: Sequence[str] | None = None, now: datetime | None = None) -> d
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
         "packages": package_versions(),
-        "git": git_state(Path(__file__).parent.parent),
+        **_own_code(),
     }
+
+
+@cache
+def _own_code() -> dict[str, Any]:
+    """What this process runs; looked at once, since modules do not change once imported."""
+    package = Path(__file__).parent
+    renderers = (*package.parent.glob("metasim_*"), *package.parent.glob("renderers/metasim_*"))
+    return {"git": git_state(package.parent), "code": code_digest([package, *renderers])}
+
+
+def code_differences(made: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """In what the code of two provenances differs, in words; what either does not tell is equal.
+
+    Args:
+        made: of a run; what it was last continued with counts.
+        now: of what is to go on with it.
+    """
+    before = [made, *made.get("continued", ())][-1]
+    found = []
+    version, ours = (p.get("packages", {}).get("metasim") for p in (before, now))
+    if None not in (version, ours) and version != ours:
+        found.append(f"the run was made by metasim {version}, this is {ours}")
+    code, ours = before.get("code"), now.get("code")
+    commit, here = ((p.get("git") or {}).get("commit") for p in (before, now))
+    if None not in (code, ours):
+        if code != ours:
+            between = f" (commit {commit}, this is {here})" if commit != here else ""
+            found.append(f"files of metasim or its renderers differ from the run's{between}")
+    elif None not in (commit, here) and commit != here:
+        found.append(f"the run was made at commit {commit}, this is {here}")
+    return found
+
+
+def continued(made: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """The provenance of a run that goes on with other code: all there was, and ``now`` added."""
+    return {**made, "continued": [*made.get("continued", ()), dict(now)]}
+
+
+def digest(data: bytes) -> str:
+    """SHA-256 in hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def code_digest(folders: Sequence[Path]) -> str:
+    """One digest of all Python files below some folders: of their names and what is in them."""
+    whole = hashlib.sha256()
+    for folder in sorted(folders):
+        for path in sorted(folder.rglob("*.py")):
+            name = f"{folder.name}/{path.relative_to(folder).as_posix()}"
+            whole.update(f"{name} {digest(path.read_bytes())}\n".encode())
+    return whole.hexdigest()
 
 
 def package_versions(names: Sequence[str] = PACKAGES) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The run directory: the only module that knows the names of files under ``results/``.
+"""The run directory: with its folder's module all that knows the files under ``results/``.
 
 ::
 
@@ -7,6 +7,7 @@
         checkpoints/step-00000120.pt ...
         progress/mmd.png ...
         images/target/  images/first/  images/most_recent/  images/epoch-0005/ ...
+        tensorboard/  drawn/ (until the first checkpoint)
 
 A run is never overwritten. Files are written by rename, so a kill or a full disk leaves
 each as it was; only old checkpoints of our own naming are ever removed.
@@ -16,99 +17,28 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from metasim import jsonlines
 from metasim.errors import RunError
-from metasim.files import exclusive, write_atomic
+from metasim.runfolder import RunFolder, plain
 
 __all__ = ["RunDir"]
 
-_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _CHECKPOINT = re.compile(r"step-(\d{8,})\.pt")
-_CONFIG = "config.yaml"
 _GRID = "grid.png"
 
 
 @dataclass(frozen=True, slots=True)
-class RunDir:
+class RunDir(RunFolder):
     """One run on disk.
 
     Attributes:
         path: its directory.
     """
-
-    path: Path
-
-    @classmethod
-    def create(cls, output: Path, name: str, seed: int, now: datetime | None = None) -> RunDir:
-        """A new run ``<output>/<name>/<timestamp>-s<seed>/``; an existing one is never used.
-
-        Args:
-            output: the folder of all runs, made where it is missing.
-            name: the experiment's.
-            seed: the run's.
-            now: its time, local; the present one by default.
-
-        Raises:
-            RunError: when the name cannot be a folder's, or the folder cannot be made.
-        """
-        parent = output / _plain(name, "name of an experiment")
-        stem = f"{now or datetime.now():%Y%m%d-%H%M%S}-s{seed}"
-        try:
-            parent.mkdir(parents=True, exist_ok=True)
-            number = 1
-            while True:
-                path = parent / (stem if number == 1 else f"{stem}-{number}")
-                try:
-                    path.mkdir()  # the one step that decides between two processes
-                    break
-                except FileExistsError:
-                    number += 1
-        except OSError as error:
-            raise RunError(
-                f"a run cannot be made in {parent}: {error.strerror}; set output.dir to a folder "
-                "you can write to"
-            ) from error
-        return cls(path)
-
-    @classmethod
-    def open(cls, path: Path) -> RunDir:
-        """The run in the directory ``path``.
-
-        Raises:
-            RunError: when there is no run.
-        """
-        if not path.is_dir():
-            state = "it is a file" if path.exists() else "it does not exist"
-            raise RunError(f"{path} must be the directory of a run; {state}")
-        if not (path / _CONFIG).is_file():
-            below = sorted(path.glob(f"*/{_CONFIG}"))
-            advice = f"did you mean {below[-1].parent}?" if below else "give one made by metasim"
-            raise RunError(f"{path} must be the directory of a run; it has no {_CONFIG}; {advice}")
-        return cls(path)
-
-    @classmethod
-    def find(cls, path: Path) -> RunDir:
-        """The run in the directory ``path``, or the newest of the runs in it.
-
-        Raises:
-            RunError: when there is no run.
-        """
-        below = [found.parent for found in path.glob(f"*/{_CONFIG}")]
-        if below and not (path / _CONFIG).is_file():
-            return cls(max(below, key=lambda run: (run / _CONFIG).stat().st_mtime_ns))
-        return cls.open(path)
-
-    @property
-    def config_path(self) -> Path:
-        """The resolved configuration."""
-        return self.path / _CONFIG
 
     @property
     def report_path(self) -> Path:
@@ -124,6 +54,16 @@ class RunDir:
     def checkpoint_dir(self) -> Path:
         """Where the checkpoints are."""
         return self.path / "checkpoints"
+
+    @property
+    def drawn_dir(self) -> Path:
+        """Where renders are kept until the first checkpoint."""
+        return self.path / "drawn"
+
+    @property
+    def tensorboard_dir(self) -> Path:
+        """Where TensorBoard's event files are, if they are asked for."""
+        return self.path / "tensorboard"
 
     @property
     def _provenance_path(self) -> Path:
@@ -144,8 +84,15 @@ class RunDir:
     def read_config(self) -> str:
         """The resolved configuration."""
         try:
-            return self.config_path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            return self.read_config_bytes().decode()
+        except UnicodeDecodeError as error:
+            raise RunError(f"{self.config_path} cannot be read: {error}") from None
+
+    def read_config_bytes(self) -> bytes:
+        """The resolved configuration's file as it is."""
+        try:
+            return self.config_path.read_bytes()
+        except OSError as error:
             raise RunError(f"{self.config_path} cannot be read: {error}") from None
 
     def write_provenance(self, provenance: Mapping[str, Any]) -> None:
@@ -264,7 +211,7 @@ class RunDir:
         folder = self.path / "progress"
         with self._telling(folder):
             folder.mkdir(exist_ok=True)
-        return folder / f"{_plain(name, 'name of a figure')}.png"
+        return folder / f"{plain(name, 'name of a figure')}.png"
 
     def write_figure(self, name: str, png: bytes) -> Path:
         """Write the figure called ``name``, replacing the one before."""
@@ -282,7 +229,7 @@ class RunDir:
         Args:
             name: "target", "first", "most_recent" or :meth:`epoch_name`'s.
         """
-        folder = self.path / "images" / _plain(name, "name of a folder of images")
+        folder = self.path / "images" / plain(name, "name of a folder of images")
         with self._telling(folder):
             folder.mkdir(parents=True, exist_ok=True)
         return folder
@@ -303,55 +250,10 @@ class RunDir:
         """The name of the folder of an epoch's images, "epoch-0005"."""
         return f"epoch-{epoch:04d}"
 
-    # --- one writer, and trouble -----------------------------------------------------------
-
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Keep other processes from training in this run for the length of the block.
-
-        The lock of a process that died is free at once.
-
-        Raises:
-            RunError: naming the process that holds it.
-        """
-        with ExitStack() as stack:
-            try:
-                with self._telling(self.path):
-                    stack.enter_context(exclusive(self.path / ".lock"))
-            except BlockingIOError as error:
-                raise RunError(
-                    f"{self.path} must be used by one process at a time; {error} trains in it; "
-                    "wait until it ends, or end it"
-                ) from None
-            yield
-
-    def _write(self, path: Path, data: str | bytes) -> None:
-        with self._telling(path):
-            write_atomic(path, data)
-
-    @contextmanager
-    def _telling(self, path: Path, verb: str = "written") -> Iterator[None]:
-        """Say what is kept when the disk is full or refuses."""
-        try:
-            yield
-        except BlockingIOError:
-            raise
-        except OSError as error:
-            latest = self.latest_checkpoint()
-            kept = f"{latest.name} and all before it are" if latest else "what was there is"
-            raise RunError(
-                f"{path} cannot be {verb}: {error.strerror or error}; {kept} kept, mend the cause "
-                f"and go on with --resume {self.path}"
-            ) from error
-
-
-def _plain(name: str, what: str) -> str:
-    if not _PLAIN.fullmatch(name):
-        raise RunError(
-            f"the {what} must be of letters, digits, '.', '_' and '-' and not begin with '.' or "
-            f"'-', got {name!r}"
-        )
-    return name
+    def _kept(self) -> str:
+        latest = self.latest_checkpoint()
+        # A bare super() does not work in a dataclass with slots.
+        return f"{latest.name} and all before it are" if latest else RunFolder._kept(self)
 
 
 def _pretty(value: Mapping[str, Any]) -> str:

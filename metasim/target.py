@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +14,14 @@ import numpy.typing as npt
 
 from metasim.config import Experiment, GrammarTarget
 from metasim.data import check_varied, generate_dataset, load_images, read_dataset
+from metasim.errors import ConfigError
 from metasim.progress import Progress
+from metasim.render.base import Renderer
 from metasim.render.plugins import make_renderer
 from metasim.rng import stream
 from metasim.scene.graph import Scene
 
-__all__ = ["Target", "load_target"]
+__all__ = ["Target", "load_target", "target_renderer"]
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,13 @@ def load_target(experiment: Experiment, size: tuple[int, int], progress: Progres
         progress: told how far the drawing is.
 
     Raises:
+        ConfigError: when the target's renderer draws another size; nothing is drawn then.
         DataError: when the images cannot be used.
     """
     target = experiment.target
     if isinstance(target, GrammarTarget):
         folder = experiment.output.dir / "targets" / _fingerprint(target)
-        _draw(target, folder, progress)
+        _draw(target, folder, size, progress)
         dataset = read_dataset(folder)
         images = dataset.images()
         check_varied(images, str(folder))
@@ -59,9 +63,34 @@ def load_target(experiment: Experiment, size: tuple[int, int], progress: Progres
     return Target(load_images(target.images, size, resize=target.resize).images)
 
 
-def _draw(target: GrammarTarget, folder: Path, progress: Progress) -> None:
+@contextmanager
+def target_renderer(target: GrammarTarget, size: tuple[int, int]) -> Iterator[Renderer]:
+    """What draws a target that a grammar describes; closed at the end of the block.
+
+    Args:
+        target: of an experiment.
+        size: (H, W) of the learner's renderer.
+
+    Raises:
+        ConfigError: when it draws another size.
+    """
     spec = target.renderer
     with make_renderer(spec.use, spec.options, spec.folder) as renderer:
+        if tuple(renderer.image_size) != tuple(size):
+            raise ConfigError(
+                f"target.renderer must draw images of {_shown(size)}, as the learner's renderer "
+                f"does, but draws {_shown(renderer.image_size)}; give both the same size"
+            )
+        yield renderer
+
+
+def _shown(size: tuple[int, int]) -> str:
+    height, width = size
+    return f"[{height}, {width}] (height, width)"
+
+
+def _draw(target: GrammarTarget, folder: Path, size: tuple[int, int], progress: Progress) -> None:
+    with target_renderer(target, size) as renderer:
         progress.start("drawing the target", target.count)
         generate_dataset(
             folder,

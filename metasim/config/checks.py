@@ -12,7 +12,13 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from metasim.config.draft import get
-from metasim.config.renderers import drawing_mistakes, find, grammar_nodes, option_mistakes
+from metasim.config.renderers import (
+    drawing_mistakes,
+    drawn_size,
+    find,
+    grammar_nodes,
+    option_mistakes,
+)
 from metasim.config.settings import RendererSpec
 from metasim.config.validation import show
 from metasim.errors import Mistake
@@ -50,7 +56,9 @@ def experiment_mistakes(document: Document, *, files: bool = True) -> list[Mista
         target = _part(document, ("target", "grammar"), _GRAMMAR)
         mistakes += renderer_mistakes(document, ("target", "renderer"), ("target", "grammar"))
         mistakes += _grammar_mistakes(document, ("target", "grammar"), target)
+        mistakes += _size_mistakes(document)
     mistakes += _gradient_mistakes(document)
+    mistakes += _task_mistakes(document)
     if files:
         mistakes += _folder_mistakes(document, ("target", "images"))
         mistakes += _folder_mistakes(document, ("task", "images"))
@@ -148,6 +156,41 @@ def _gradient_mistakes(document: Document) -> list[Mistake]:
         "use score_function, finite_difference, spsa, surrogate or auto"
     )
     return [document.mistake(("gradient", "use"), message)]
+
+
+def _size_mistakes(document: Document) -> list[Mistake]:
+    """Whether the target is drawn in another size than the learner's scenes, where that is known.
+
+    What only a renderer that was built can tell is found before the target is drawn.
+    """
+    place: Place = ("target", "renderer", "options", "image_size")
+    learner, target = (
+        drawn_size(find(spec.use, spec.folder), spec.options) if spec else None
+        for spec in (_part(document, start, _RENDERER) for start in (("renderer",), place[:2]))
+    )
+    if learner is None or target is None or learner == target:
+        return []
+    message = (
+        f"must be {list(learner)} (height, width), as the learner's renderer draws, got "
+        f"{list(target)}; give both renderers the same size"
+    )
+    return [document.mistake(place, message)]
+
+
+def _task_mistakes(document: Document) -> list[Mistake]:
+    """Whether the task has labelled images: a folder's, or those of the target's grammar."""
+    task, target = get(document.data, ("task",)), get(document.data, ("target",))
+    if not (isinstance(task, dict) and isinstance(target, dict)):
+        return []
+    named = task.get("images") is not None or ("task", "images") in document.broken
+    if named or "images" not in target or "grammar" in target:
+        return []
+    message = (
+        "must name labelled images where the target is a folder, whose images have no labels; "
+        "add images: FOLDER (one sub-folder for each class, or a generated dataset), or leave "
+        "the task out"
+    )
+    return [document.mistake(("task",), message, key=True)]
 
 
 def _differentiable(found: type[Renderer]) -> bool:

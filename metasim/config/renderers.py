@@ -13,7 +13,14 @@ from metasim.render.base import Renderer
 from metasim.render.plugins import load_renderer
 from metasim.yamlfile import Document, Place
 
-__all__ = ["drawing_mistakes", "find", "grammar_nodes", "option_mistakes", "option_names"]
+__all__ = [
+    "drawing_mistakes",
+    "drawn_size",
+    "find",
+    "grammar_nodes",
+    "option_mistakes",
+    "option_names",
+]
 
 
 def find(use: Any, folder: Path | None) -> type[Renderer] | str:
@@ -41,6 +48,27 @@ def option_names(found: type[Renderer] | str) -> frozenset[str] | None:
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
         return None
     return frozenset(p.name for p in parameters if p.kind is not inspect.Parameter.VAR_POSITIONAL)
+
+
+def drawn_size(found: type[Renderer] | str, options: Mapping[str, Any]) -> tuple[int, int] | None:
+    """(height, width) of what a renderer will draw, None where only building it can tell.
+
+    Known of a renderer with the option ``image_size``, named as what the contract has it set.
+
+    Args:
+        found: the renderer's class, or what is wrong with its name.
+        options: all that it will be built with.
+    """
+    if isinstance(found, str):
+        return None
+    parameter = inspect.signature(found).parameters.get("image_size")
+    if parameter is None:
+        return None
+    size = options.get("image_size", parameter.default)
+    if not (isinstance(size, (list, tuple)) and len(size) == 2):
+        return None
+    height, width = size
+    return (height, width) if isinstance(height, int) and isinstance(width, int) else None
 
 
 def option_mistakes(

@@ -102,9 +102,11 @@ class Output(Options):
 
     Attributes:
         dir: the run is made below it, as ``<dir>/<name>/<time>-s<seed>``.
+        tensorboard: whether the run writes event files for TensorBoard too.
     """
 
     dir: Path = Path("results")
+    tensorboard: bool = False
 
 
 class Experiment(Options):

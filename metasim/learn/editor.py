@@ -259,12 +259,20 @@ def _layers(widths: list[int]) -> nn.ModuleList:
     return nn.ModuleList(RGCNConv(a, b, num_relations=2) for a, b in pairwise(widths))
 
 
+_GAIN = 10.0
+
+
 class ParameterTable(SceneEditor):
-    """One learned distribution for each attribute of each grammar node; sees no graph."""
+    """One learned distribution for each attribute of each grammar node; sees no graph.
+
+    An optimiser that takes steps of one size in every weight moves a network's output by many
+    weights at once, a table's by one; the gain makes up for that, so that one learning rate
+    suits both.
+    """
 
     def __init__(self, codec: SceneCodec, options: ParametricEditor) -> None:
         super().__init__(codec, options.head)
-        self.table = nn.Parameter(torch.randn(len(codec.names), self.raw_width) * 0.1)
+        self.table = nn.Parameter(torch.randn(len(codec.names), self.raw_width) * 0.1 / _GAIN)
 
     @property
     def coupled(self) -> bool:
@@ -273,7 +281,7 @@ class ParameterTable(SceneEditor):
 
     def raw(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """The row of each node's name."""
-        return self.table[batch.name_id]
+        return _GAIN * self.table[batch.name_id]
 
 
 def make_editor(codec: SceneCodec, options: Editor, seed: int) -> SceneEditor:

@@ -45,7 +45,6 @@ class Objective:
     Attributes:
         renders: images drawn through this object so far.
         images: the most recent images, uint8 (B, H, W, 3); None before the first.
-        latest: the same with their labels; None where ``render_tensor`` drew them.
     """
 
     def __init__(
@@ -59,7 +58,6 @@ class Objective:
         self.extractor, self.discrepancy = features, discrepancy
         self.renders = 0
         self.images: npt.NDArray[np.uint8] | None = None
-        self.latest: Rendered | None = None
 
     @torch.no_grad()
     def features(
@@ -76,13 +74,20 @@ class Objective:
             variant_of: int64 (B,), the scene that each one is a variant of; variants of one
                 scene are given the same looks. None: each is given looks of its own.
         """
-        return self._extract(to_tensor(self.draw(scenes).images), generator, variant_of)
+        return self.features_of(self.draw(scenes), generator, variant_of)
+
+    @torch.no_grad()
+    def features_of(
+        self, rendered: Rendered, generator: torch.Generator, variant_of: Tensor | None = None
+    ) -> Tensor:
+        """As :meth:`features`, of what has been drawn."""
+        return self._extract(to_tensor(rendered.images), generator, variant_of)
 
     def draw(self, scenes: Sequence[Scene]) -> Rendered:
         """Images and labels of B scenes; counted as B renders."""
         rendered = draw(self.renderer, scenes)
         self.renders += len(scenes)
-        self.images, self.latest = rendered.images, rendered
+        self.images = rendered.images
         return rendered
 
     def draw_edited(self, scenes: Sequence[Scene], latent: Tensor, name_id: Tensor) -> Rendered:
@@ -123,7 +128,7 @@ class Objective:
             overrides[name] = (rows, values[rows, a])
         images = self._draw_tensor(self.renderer, scenes, overrides)
         self.renders += len(scenes)
-        self.images, self.latest = _as_bytes(images), None
+        self.images = _as_bytes(images)
         return self._extract(images.float(), generator)
 
     def _draw_tensor(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +20,10 @@ from metasim.learn.features import (
     Classroom,
     FeatureExtractor,
     Taught,
+    describe_features,
     extract,
     make_features,
+    restore_features,
     teach_near,
 )
 from metasim.learn.features.appearance import randomise_appearance
@@ -61,6 +64,17 @@ class Prepared:
     pools: tuple[Pool, ...]
     renders: int
     error: dict[str, float]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that :meth:`Preparation.restore` needs, as a checkpoint holds it."""
+        return {
+            "features": describe_features(self.extractor),
+            "discrepancy": self.discrepancy.state_dict(),
+            "held_out": self.held_out,
+            "pools": [[pool.node, pool.weights, pool.latent] for pool in self.pools],
+            "feature_renders": self.renders,
+            "error": self.error,
+        }
 
 
 @dataclass(frozen=True)
@@ -104,6 +118,23 @@ class Preparation:
         )
         held = self._seen(extractor, held_out, "held out")
         return Prepared(extractor, discrepancy, held, tuple(pools), taught.renders, taught.error)
+
+    def restore(self, state: Mapping[str, Any]) -> Prepared:
+        """What :meth:`Prepared.state_dict` described.
+
+        Raises:
+            KeyError, TypeError, ValueError: when it does not fit the settings.
+        """
+        discrepancy = make_discrepancy(self.discrepancy, seed=derive(self.seed, "discrepancy"))
+        discrepancy.load_state_dict(state["discrepancy"])
+        return Prepared(
+            restore_features(state["features"], self.codec, self.features).to(self.device),
+            discrepancy,
+            state["held_out"],
+            tuple(Pool(node, weights, latent) for node, weights, latent in state["pools"]),
+            state["feature_renders"],
+            state["error"],
+        )
 
     @property
     def classroom(self) -> Classroom:

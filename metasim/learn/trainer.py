@@ -7,10 +7,9 @@ step's number, so a resumed run goes on exactly as an uninterrupted one would.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +23,8 @@ from metasim.learn.evaluation import attribute_values
 from metasim.learn.gradients import Estimate, GradientEstimator, Step, make_estimator
 from metasim.learn.objective import Objective
 from metasim.learn.options import Editor, Gradient, Training
+from metasim.learn.outcome import Epoch, Outcome, Taken
+from metasim.learn.schedule import learning_rate, smallest_scale
 from metasim.learn.significance import permutation_p_value
 from metasim.learn.task import TaskReward
 from metasim.learn.warmstart import Pool, warm_up
@@ -32,55 +33,7 @@ from metasim.rng import derive, stream
 from metasim.scene.grammar import SceneGrammar
 from metasim.scene.graph import Scene
 
-__all__ = ["Epoch", "Outcome", "Trainer"]
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What one epoch showed.
-
-    Attributes:
-        attempt, epoch, step: counted from 0, 1 and 1; steps over all attempts.
-        renders: images rendered so far.
-        discrepancy: mean over the epoch's steps.
-        p_value: of the epoch's last renders against held-out target images.
-        lr, min_scale, grad_norm: of the last step.
-        values: learned attribute values by label, a few hundred each.
-        task_accuracy: on the labelled validation images, where there is a task.
-        images: the last renders, uint8 (B, H, W, 3).
-    """
-
-    attempt: int
-    epoch: int
-    step: int
-    renders: int
-    discrepancy: float
-    p_value: float
-    lr: float
-    min_scale: float
-    grad_norm: float
-    values: dict[str, npt.NDArray[np.float64]]
-    task_accuracy: float | None
-    images: npt.NDArray[np.uint8] | None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How an attempt ended: discrepancy and p-value of fresh renders, and the editor then."""
-
-    attempt: int
-    discrepancy: float
-    p_value: float
-    editor: dict[str, Tensor]
-    min_scale: float
-
-
-class _Taken(NamedTuple):
-    """What a step found: discrepancy, gradient norm, features (B, D)."""
-
-    value: float
-    norm: float
-    features: Tensor
+__all__ = ["Trainer"]
 
 
 @dataclass
@@ -116,7 +69,7 @@ class Trainer:
     step: int = 0
     epoch: int = 0
     renders_before: int = 0
-    recent: list[_Taken] = field(default_factory=list)
+    recent: list[Taken] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -193,9 +146,10 @@ class Trainer:
         )
         self._started = True
 
-    def _train_step(self) -> _Taken:
+    def _train_step(self) -> Taken:
         """One optimiser step."""
-        lr = self._set_schedules()
+        lr = learning_rate(self.options, self.step, self.progress)
+        self.editor.min_scale = smallest_scale(self.options, self.progress)
         scenes = self.sample(self.options.batch_size, "train", self.attempt, self.step)
         generator = self.generator("train", self.attempt, self.step)
         batch = self.codec.encode(scenes)
@@ -209,40 +163,23 @@ class Trainer:
         norm = float(
             torch.nn.utils.clip_grad_norm_(self.editor.parameters(), self.options.grad_clip)
         )
-        if not (math.isfinite(estimate.value) and math.isfinite(norm)):
-            raise TrainingError(self._explain(estimate.features, estimate.value))
+        taken = Taken(estimate.value, norm, estimate.features)
+        if trouble := taken.trouble:
+            raise TrainingError(
+                f"training must stay finite, but at step {self.step} of attempt {self.attempt} "
+                f"{trouble}"
+            )
         for group in self.optimiser.param_groups:
             group["lr"] = lr
         self.optimiser.step()
         self.step += 1
-        return _Taken(estimate.value, norm, estimate.features)
+        return taken
 
     def _drawn(self, step: Step, estimate: Estimate) -> Rendered:
         """The step's draw with its labels; an estimator that needs no such images made none."""
         if estimate.rendered is not None:
             return estimate.rendered
         return self.objective.draw_edited(step.scenes, estimate.edit.latent, step.batch.name_id)
-
-    def _set_schedules(self) -> float:
-        """Anneal the smallest deviation; returns the learning rate."""
-        options = self.options
-        done = self.progress
-        left = max(0.0, 1.0 - done / options.anneal) if options.anneal else 0.0
-        self.editor.min_scale = options.noise_end + left * (options.noise_start - options.noise_end)
-        if options.lr_halve_every:
-            return options.lr * float(0.5 ** (self.step // options.lr_halve_every))
-        return options.lr * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
-
-    def _explain(self, features: Tensor, value: float) -> str:
-        if not bool(torch.isfinite(features).all()):
-            part = "the features of the renders hold NaN or infinity: check the images"
-        elif not math.isfinite(value):
-            part = "the discrepancy is not finite: check its bandwidths"
-        else:
-            part = "the gradient is not finite: lower training.lr"
-        return (
-            f"training must stay finite, but at step {self.step} of attempt {self.attempt} {part}"
-        )
 
     # --- looking at where it stands ----------------------------------------------------------
 
@@ -347,7 +284,7 @@ class Trainer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what :meth:`state_dict` gave."""
         self.attempt, self.epoch, self.step = state["attempt"], state["epoch"], state["step"]
-        self.recent = [_Taken(*taken) for taken in state["recent"]]
+        self.recent = [Taken(*taken) for taken in state["recent"]]
         self.objective.renders = state["renders"]
         self.renders_before = state["renders_before"]
         self._build(derive(self.seed, "attempt", self.attempt))

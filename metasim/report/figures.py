@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from metasim.report.findings import Findings, read_findings
+from metasim.report.findings import Findings
 from metasim.report.plots import attribute_distributions, attribute_tracks, mmd_curve
-from metasim.runs import RunDir
 
 __all__ = ["draw_figures", "write_figures"]
 
@@ -23,11 +20,13 @@ def draw_figures(found: Findings) -> dict[str, bytes]:
     return figures
 
 
-def write_figures(run: RunDir) -> list[Path]:
-    """Draw the figures anew into the run's folder ``progress``.
+def write_figures(found: Findings) -> dict[str, bytes]:
+    """Draw the figures anew into the run's folder ``progress``; returns them by name.
 
     Raises:
-        RunError: when a file of the run is damaged or a figure cannot be written.
+        RunError: when a figure cannot be written.
     """
-    figures = draw_figures(read_findings(run))
-    return [run.write_figure(name, png) for name, png in figures.items()]
+    figures = draw_figures(found)
+    for name, png in figures.items():
+        found.run.write_figure(name, png)
+    return figures

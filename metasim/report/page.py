@@ -12,7 +12,7 @@ from typing import Any
 
 from metasim.report import markup
 from metasim.report.attributes import correlated
-from metasim.report.figures import draw_figures
+from metasim.report.figures import write_figures
 from metasim.report.findings import Findings, read_findings
 from metasim.report.markup import Markup
 from metasim.report.tables import (
@@ -30,12 +30,12 @@ _EPOCHS_SHOWN = 6
 
 
 def write_report(run: RunDir) -> Path:
-    """Write the report of a run, whether it has ended or not.
+    """Write the report of a run and its figures, whether it has ended or not.
 
-    It needs no other file and no network, and equal runs give equal bytes.
+    The report needs no other file and no network, and equal runs give equal bytes.
 
     Args:
-        run: its files are read; ``report.html`` is replaced.
+        run: its files are read; ``report.html`` and the figures are replaced.
 
     Returns:
         The report's path.
@@ -43,7 +43,8 @@ def write_report(run: RunDir) -> Path:
     Raises:
         RunError: when a file of the run is damaged or the report cannot be written.
     """
-    run.write_report(_page(read_findings(run)))
+    found = read_findings(run)
+    run.write_report(_page(found, write_figures(found)))
     return run.report_path
 
 
@@ -91,9 +92,8 @@ def commands(found: Findings) -> list[tuple[str, str]]:
     return told
 
 
-def _page(found: Findings) -> str:
+def _page(found: Findings, figures: Mapping[str, bytes]) -> str:
     verdict = judge(found)
-    figures = draw_figures(found)
     sections = (
         _header(found, verdict),
         _key_numbers(found),

@@ -153,3 +153,31 @@ def stop_after(
 ) -> Callable[[int], None]:
     """Have the process receive a real SIGTERM in the course of a step."""
     return lambda number: after_step(number, lambda: signal.raise_signal(signal.SIGTERM))
+
+
+@pytest.fixture
+def stop(metasim: Command, stop_after: Callable[[int], None]) -> Callable[..., Said]:
+    """Run a command that is stopped in the course of a step."""
+
+    def stopped(number: int, *words: object) -> Said:
+        stop_after(number)
+        answer = metasim(*words)
+        assert answer.code == 130
+        return answer
+
+    return stopped
+
+
+@pytest.fixture
+def ends_as(
+    metasim: Command, assert_same_runs: Callable[[Path, Path], None]
+) -> Callable[[Path, Path], Said]:
+    """Go on with a run, to the same end as another; returns the answer."""
+
+    def check(run: Path, other: Path) -> Said:
+        answer = metasim("train", "--resume", run)
+        assert (answer.code, answer.run) == (0, run)
+        assert_same_runs(run, other)
+        return answer
+
+    return check

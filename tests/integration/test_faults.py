@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ import pytest
 import torch
 import yaml
 
-from metasim import files, runs
+from metasim import files
 from metasim.learn.checkpoint import read_checkpoint
+from metasim.learn.discrepancies.mmd import KernelMMD
 from metasim.learn.features.base import FeatureExtractor
 from metasim.runs import RunDir
 from metasim.testing import AnalyticRenderer
@@ -58,6 +60,23 @@ def last_good(run: Path) -> int:
     return int(state["trainer"]["step"])
 
 
+@pytest.fixture
+def fails(
+    metasim: Command, blobs: tuple[str, ...], the_run: Callable[[], Path]
+) -> Callable[..., str]:
+    """Train on blobs to an error that says something, after a step that is kept; returns it."""
+
+    def check(told: str, step: int, *words: str, code: int = 1) -> str:
+        answer = metasim(*blobs, *words)
+        assert answer.code == code
+        error: str = answer.data["error"]
+        assert told in error
+        assert last_good(the_run()) == step
+        return error
+
+    return check
+
+
 @pytest.mark.parametrize(
     ("fault", "told"),
     [
@@ -68,12 +87,9 @@ def last_good(run: Path) -> int:
     ],
 )
 def test_a_renderer_that_breaks_its_contract(
-    metasim: Command, blobs: tuple[str, ...], the_run: Callable[[], Path], fault: str, told: str
+    fails: Callable[..., str], fault: str, told: str
 ) -> None:
-    answer = metasim(*blobs, SCORE, f"renderer.options.fault={fault}")
-    assert answer.code == 1
-    assert told in answer.data["error"]
-    assert last_good(the_run()) == 2
+    fails(told, 2, SCORE, f"renderer.options.fault={fault}")
 
 
 @pytest.mark.parametrize(
@@ -85,53 +101,33 @@ def test_a_renderer_that_breaks_its_contract(
     ],
 )
 def test_a_renderer_whose_tensors_are_wrong(
-    metasim: Command, blobs: tuple[str, ...], the_run: Callable[[], Path], fault: str, told: str
+    fails: Callable[..., str], fault: str, told: str
 ) -> None:
     words = ("renderer.use=metasim_faulty:FaultyTensor", f"renderer.options.fault={fault}")
-    answer = metasim(*blobs, "gradient.use=pathwise", *words)
-    assert answer.code == 1
-    assert told in answer.data["error"]
-    assert last_good(the_run()) == 2
+    fails(told, 2, "gradient.use=pathwise", *words)
 
 
-def test_a_discrepancy_that_is_no_number_is_named(
-    metasim: Command,
-    blobs: tuple[str, ...],
-    the_run: Callable[[], Path],
+@pytest.mark.parametrize(
+    ("part", "method", "told"),
+    [
+        (KernelMMD, "value", "the discrepancy is not finite"),
+        (FeatureExtractor, "__call__", "the features of the renders hold NaN"),
+    ],
+)
+def test_what_is_no_number_is_named(
+    fails: Callable[..., str],
     after_step: Callable[[int, Callable[[], object]], None],
     monkeypatch: pytest.MonkeyPatch,
+    part: type,
+    method: str,
+    told: str,
 ) -> None:
-    from metasim.learn.discrepancies.mmd import KernelMMD
-
-    def fail() -> None:
-        value = KernelMMD.value
-        monkeypatch.setattr(KernelMMD, "value", lambda self, x: value(self, x) * torch.nan)
-
-    after_step(4, fail)
-    answer = metasim(*blobs, SCORE)
-    assert answer.code == 1
-    assert "the discrepancy is not finite" in answer.data["error"]
-    assert last_good(the_run()) == 4
-
-
-def test_features_that_are_no_numbers_are_named(
-    metasim: Command,
-    blobs: tuple[str, ...],
-    the_run: Callable[[], Path],
-    after_step: Callable[[int, Callable[[], object]], None],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def fail() -> None:
-        call = FeatureExtractor.__call__
-        monkeypatch.setattr(
-            FeatureExtractor, "__call__", lambda self, images: call(self, images) * torch.nan
-        )
-
-    after_step(3, fail)
-    answer = metasim(*blobs, SCORE)
-    assert answer.code == 1
-    assert "the features of the renders hold NaN" in answer.data["error"]
-    assert last_good(the_run()) == 3
+    right = getattr(part, method)
+    after_step(
+        4,
+        lambda: monkeypatch.setattr(part, method, lambda self, x: right(self, x) * torch.nan),
+    )
+    fails(told, 4, SCORE)
 
 
 @pytest.mark.parametrize("alike", ["black", "one image"])
@@ -154,7 +150,7 @@ def test_a_constant_target_is_refused(metasim: Command, blobs: tuple[str, ...], 
 
 def test_a_full_disk_keeps_what_there_is(
     metasim: Command,
-    blobs: tuple[str, ...],
+    fails: Callable[..., str],
     the_run: Callable[[], Path],
     after_step: Callable[[int, Callable[[], object]], None],
     monkeypatch: pytest.MonkeyPatch,
@@ -163,13 +159,22 @@ def test_a_full_disk_keeps_what_there_is(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        after_step(5, lambda: patch.setattr(runs, "write_atomic", full))
-        answer = metasim(*blobs, SCORE)
-    assert answer.code == 2
-    error = answer.data["error"]
-    assert "step-00000005.pt cannot be written: No space left on device" in error
+        after_step(5, lambda: patch.setattr(files, "replacing", full))
+        told = "step-00000005.pt cannot be written: No space left on device"
+        error = fails(told, 4, SCORE, code=2)
     assert "step-00000004.pt and all before it are kept" in error
     assert f"--resume {the_run()}" in error
-    assert runs.write_atomic is files.write_atomic
-    assert last_good(the_run()) == 4
     assert metasim("train", "--resume", the_run()).code == 0
+
+
+def test_a_missing_extra_is_told_before_anything_is_done(
+    metasim: Command, blobs: tuple[str, ...], the_run: Callable[[], Path], monkeypatch: Any
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "torch.utils.tensorboard", None)
+        answer = metasim(*blobs, "output.tensorboard=true")
+    assert answer.code == 2
+    assert "pip install 'metasim[tensorboard]'" in answer.data["error"]
+    assert not (the_run().parents[1] / "targets").exists()
+    assert metasim("train", "--resume", the_run()).code == 0
+    assert list(RunDir.open(the_run()).tensorboard_dir.iterdir())

@@ -13,15 +13,13 @@ from typing import Any
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from metasim import experiment
-from metasim.config import load_experiment
-from metasim.errors import Interrupted
-from metasim.progress import Silent
 from metasim.runs import RunDir
 
 Command = Callable[..., Any]
-Same = Callable[[Path, Path], None]
+Stop = Callable[..., Any]
+EndsAs = Callable[[Path, Path], Any]
 ROOT = Path(__file__).parents[2]
 TWO_ATTEMPTS = ("training.p_value=1", "gradient.use=score_function")
 
@@ -41,48 +39,41 @@ TWO_ATTEMPTS = ("training.p_value=1", "gradient.use=score_function")
 def test_a_stopped_run_ends_as_an_uninterrupted_one(
     metasim: Command,
     smoke: tuple[str, ...],
-    stop_after: Callable[[int], None],
+    stop: Stop,
     the_run: Callable[[], Path],
-    assert_same_runs: Same,
+    ends_as: EndsAs,
     whole: Path,
     number: int,
     settings: tuple[str, ...],
 ) -> None:
-    stop_after(number)
-    stopped = metasim(*smoke, *settings)
-    assert stopped.code == 130
+    stopped = stop(number, *smoke, *settings)
     run = the_run()
     assert f"step {number}" in stopped.err
     assert f"metasim train --resume {run}" in stopped.err
     assert RunDir.open(run).latest_checkpoint() == run / f"checkpoints/step-{number:08d}.pt"
     assert not (run / "summary.json").exists()
 
-    resumed = metasim("train", "--resume", run)
-    assert (resumed.code, resumed.run) == (0, run)
-    uninterrupted = metasim(*smoke, *settings).run if settings else whole
+    resumed = ends_as(run, metasim(*smoke, *settings).run if settings else whole)
     assert resumed.data["attempts"] == (2 if settings == TWO_ATTEMPTS else 1)
-    assert_same_runs(run, uninterrupted)
 
 
 def test_a_run_with_a_task_goes_on_as_if_never_stopped(
     metasim: Command,
     smoke: tuple[str, ...],
-    stop_after: Callable[[int], None],
+    stop: Stop,
     the_run: Callable[[], Path],
     tmp_path: Path,
-    assert_same_runs: Same,
+    ends_as: EndsAs,
 ) -> None:
     """Also, the pathwise gradient draws no labels: the task has its images drawn beside."""
     grammar, labelled = ROOT / "assets/grammars/mnist_rot_target.yaml", tmp_path / "labelled"
     drawn = ("--renderer", "mnist", "--count", 80, "--out", labelled)
     assert metasim("generate", grammar, *drawn).code == 0
     words = (*smoke, f"task.images={labelled}", "training.max_renders=320", "training.restarts=0")
-    stop_after(3)
-    assert metasim(*words).code == 130
+    stop(3, *words)
     run = the_run()
-    assert metasim("train", "--resume", run).code == 0
     uninterrupted = metasim(*words)
-    assert_same_runs(run, uninterrupted.run)
+    ends_as(run, uninterrupted.run)
     assert uninterrupted.data["steps"] == 320 // (2 * 32)
     assert 0 < uninterrupted.data["task_accuracy"] <= 1
     lines = RunDir.open(run).read_metrics()
@@ -97,7 +88,7 @@ def test_an_ended_run_is_only_reported(metasim: Command, whole: Path) -> None:
 
 
 def test_a_run_killed_before_its_summary_goes_on_from_its_checkpoints(
-    metasim: Command, whole: Path, tmp_path: Path, assert_same_runs: Same
+    whole: Path, tmp_path: Path, ends_as: EndsAs
 ) -> None:
     """From the last one, and from one before: what was written since is written again."""
     checkpoints = RunDir.open(whole).checkpoints()
@@ -108,31 +99,32 @@ def test_a_run_killed_before_its_summary_goes_on_from_its_checkpoints(
         (killed / "summary.json").unlink()
         for path in checkpoints[:lost]:
             (killed / "checkpoints" / path.name).unlink()
-        assert metasim("train", "--resume", killed).code == 0
-        assert_same_runs(killed, whole)
+        ends_as(killed, whole)
 
 
-@pytest.mark.parametrize("stage", ["rendering for the features", "teaching the features"])
-def test_a_run_stopped_while_preparing_begins_again(
-    metasim: Command,
+def test_curves_for_tensorboard_go_on_without_a_break(
     smoke: tuple[str, ...],
+    stop: Stop,
     the_run: Callable[[], Path],
-    assert_same_runs: Same,
-    whole: Path,
-    stage: str,
+    metasim: Command,
 ) -> None:
-    class Stopping(Silent):
-        def start(self, name: str, total: int | None) -> None:
-            if name == stage:
-                signal.raise_signal(signal.SIGINT)
-
-    with pytest.raises(Interrupted, match=r"begin with: metasim train --resume"):
-        experiment.train(load_experiment(Path(smoke[1]), smoke[2:]), progress=Stopping())
+    """Stopped within an epoch; and killed at the end, just before the summary."""
+    stop(3, *smoke, "output.tensorboard=true", "training.images_every=2")
     run = the_run()
-    (run / "metrics.jsonl").write_text('{"step": 7}\n')  # as a kill may leave it
-    assert RunDir.open(run).checkpoints() == []
-    assert metasim("train", "--resume", run).code == 0
-    assert_same_runs(run, whole)
+    for _ in range(2):
+        assert metasim("train", "--resume", run).code == 0
+        lines = RunDir.open(run).read_metrics()
+        found = EventAccumulator(str(RunDir.open(run).tensorboard_dir)).Reload()
+        for curve in ("discrepancy", "p_value", "lr", "min_scale", "grad_norm"):
+            wanted = [(line["step"], pytest.approx(line[curve])) for line in lines]
+            assert [(event.step, event.value) for event in found.Scalars(curve)] == wanted, curve
+        means = found.Scalars("attributes/digit.yaw/mean")
+        wanted = [pytest.approx(line["attributes"]["digit.yaw"]["mean"]) for line in lines]
+        assert [event.value for event in means] == wanted
+        grids = [line["step"] for line in lines if line["epoch"] % 2 == 0]
+        last = lines[-1]["step"] + 1  # what was learned, drawn after the last step
+        assert [event.step for event in found.Images("most_recent")] == [*grids, last]
+        (run / "summary.json").unlink()
 
 
 def test_a_second_signal_stops_at_once_and_says_what_is_kept(
@@ -155,10 +147,9 @@ def test_a_second_signal_stops_at_once_and_says_what_is_kept(
     "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
 )
 def test_a_process_that_is_signalled_keeps_all(
-    metasim: Command,
     smoke: tuple[str, ...],
     the_run: Callable[[], Path],
-    assert_same_runs: Same,
+    ends_as: EndsAs,
     whole: Path,
     number: signal.Signals,
 ) -> None:
@@ -179,20 +170,17 @@ def test_a_process_that_is_signalled_keeps_all(
     run = the_run()
     assert f"go on with: metasim train --resume {run}" in told[-1]
     assert len(RunDir.open(run).checkpoints()) >= 1
-    assert metasim("train", "--resume", run).code == 0
-    assert_same_runs(run, whole)
+    ends_as(run, whole)
 
 
 # --- what cannot go on ---------------------------------------------------------------------
 
 
 @pytest.fixture
-def stopped(metasim: Command, smoke: tuple[str, ...], stop_after: Callable[[int], None]) -> Path:
+def stopped(smoke: tuple[str, ...], stop: Stop, the_run: Callable[[], Path]) -> Path:
     """A run that was stopped after its third step."""
-    stop_after(3)
-    assert metasim(*smoke, "training.checkpoint_seconds=1e-9").code == 130
-    (run,) = Path(smoke[-1].partition("=")[2]).glob("smoke/*")
-    return run
+    stop(3, *smoke, "training.checkpoint_seconds=1e-9")
+    return the_run()
 
 
 def test_a_changed_setting_is_named(metasim: Command, stopped: Path) -> None:
@@ -214,13 +202,10 @@ def test_another_version_is_refused(metasim: Command, stopped: Path) -> None:
     assert "made by metasim 9." in answer.data["error"]
 
 
-def test_a_damaged_checkpoint_is_passed_over(
-    metasim: Command, stopped: Path, whole: Path, assert_same_runs: Same
-) -> None:
+def test_a_damaged_checkpoint_is_passed_over(stopped: Path, whole: Path, ends_as: EndsAs) -> None:
     newest, *_ = RunDir.open(stopped).checkpoints()
     newest.write_bytes(newest.read_bytes()[:1000])
-    assert metasim("train", "--resume", stopped).code == 0
-    assert_same_runs(stopped, whole)
+    ends_as(stopped, whole)
 
 
 def test_no_readable_checkpoint_is_a_clear_error(metasim: Command, stopped: Path) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from metasim.report.figures import draw_figures
+from metasim.report.findings import read_findings
 from metasim.runs import RunDir
 
 Command = Callable[..., Any]
@@ -64,6 +67,7 @@ def test_the_directory_holds_what_it_should(whole: Path) -> None:
         "report.html",
         "summary.json",
     }
+    assert not names & {"drawn", "tensorboard"}  # kept no longer; not asked for
     assert not [name for name in names if name.startswith(".")]  # no lock, nothing half-written
     for folder in ("target", "first", "most_recent", "epoch-0002"):
         with Image.open(whole / "images" / folder / "grid.png") as grid:
@@ -98,6 +102,15 @@ def test_a_run_is_never_overwritten_and_the_same_seed_gives_the_same(
     assert one.run != whole
     assert one.data.items() >= RunDir.open(one.run).read_summary().items()
     assert_same_runs(one.run, whole)
+
+
+def test_the_figures_are_those_of_the_ended_run(whole: Path) -> None:
+    """The level before learning is known at the end only."""
+    found = read_findings(RunDir.open(whole))
+    kept = {path.stem: path.read_bytes() for path in RunDir.open(whole).figures()}
+    assert kept.pop("comparison")
+    assert kept == draw_figures(found)
+    assert kept["mmd"] != draw_figures(replace(found, summary=None))["mmd"]
 
 
 def test_report_says_the_same_again(metasim: Command, whole: Path) -> None:

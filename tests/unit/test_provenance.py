@@ -11,7 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from metasim.provenance import collect, git_state, package_versions
+from metasim.provenance import (
+    code_differences,
+    code_digest,
+    collect,
+    continued,
+    git_state,
+    package_versions,
+)
 
 _GIT = ["git", "-c", "user.name=n", "-c", "user.email=n@example.org", "-c", "commit.gpgsign=false"]
 
@@ -50,3 +57,61 @@ def test_everything_is_json() -> None:
     assert provenance["command"] == ["metasim", "train", "smoke.yaml"]
     assert datetime.fromisoformat(provenance["time"]) == now
     assert provenance["python"] == platform.python_version()
+    assert "config" not in provenance
+    assert collect([], now, config="ab12") == {**provenance, "command": [], "config": "ab12"}
+
+
+def test_the_digest_of_code_tells_of_every_change(tmp_path: Path) -> None:
+    package, plugin = tmp_path / "package", tmp_path / "plugin"
+    for folder in (package / "part", plugin):
+        folder.mkdir(parents=True)
+        (folder / "module.py").write_text("a = 1\n")
+    (package / "data.txt").write_text("no code")
+    before = code_digest([package, plugin])
+    assert code_digest([plugin, package]) == before
+    (package / "data.txt").write_text("still no code")
+    assert code_digest([package, plugin]) == before
+    (package / "part" / "module.py").write_text("a = 2\n")
+    changed = code_digest([package, plugin])
+    (package / "part" / "module.py").rename(package / "module.py")
+    assert len({before, changed, code_digest([package, plugin]), code_digest([package])}) == 4
+
+
+MADE = {"packages": {"metasim": "1.0"}, "git": {"commit": "c1", "changed": False}, "code": "d1"}
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ({}, []),
+        ({"packages": {"metasim": "2.0"}}, ["made by metasim 1.0, this is 2.0"]),
+        (
+            {"git": {"commit": "c2"}, "code": "d2"},
+            ["files of metasim or its renderers differ from the run's (commit c1, this is c2)"],
+        ),
+        ({"git": {"commit": "c2"}}, []),
+        ({"git": {"commit": "c2"}, "code": None}, ["made at commit c1, this is c2"]),
+        ({"code": "d2"}, ["files of metasim or its renderers differ"]),
+        ({"git": None, "code": "d2"}, ["files of metasim or its renderers differ"]),
+        ({"git": None}, []),
+        ({"packages": {}, "git": None, "code": None}, []),
+        (
+            {"packages": {"metasim": "2.0"}, "git": {"commit": "c2"}, "code": "d2"},
+            ["metasim 1.0", "commit c1"],
+        ),
+    ],
+)
+def test_differences_of_code_are_told(now: dict[str, object], said: list[str]) -> None:
+    found = code_differences(MADE, MADE | now)
+    assert len(found) == len(said)
+    assert all(part in line for part, line in zip(said, found, strict=True))
+    assert code_differences({}, MADE | now) == [], "what was not noted is not judged"
+
+
+def test_a_continued_run_keeps_what_it_was_made_by() -> None:
+    other, third = MADE | {"code": "d2"}, MADE | {"code": "d3"}
+    twice = continued(continued(MADE, other), third)
+    assert twice == {**MADE, "continued": [other, third]}
+    assert code_differences(twice, third) == []
+    assert len(code_differences(twice, MADE)) == 1, "what made it first did not write it last"
+    assert "continued" not in MADE

@@ -200,17 +200,13 @@ def read_somewhere() -> set[tuple[type, str]]:
     """The settings that some module reads, other than those that declare them."""
     found: set[tuple[type, str]] = set()
     for info in pkgutil.walk_packages(metasim.__path__, "metasim."):
-        if info.name not in (
-            "metasim.__main__",
-            "metasim.learn.options",
-            "metasim.config.settings",
-        ):
+        if not info.name.startswith(("metasim.__main__", *DECLARING)):
             found |= reads_of(importlib.import_module(info.name))
     return found
 
 
 def setting_classes(above: type[Options] = Options) -> list[type[Options]]:
-    below = [c for c in above.__subclasses__() if c.__module__ in DECLARING]
+    below = [c for c in above.__subclasses__() if c.__module__.startswith(DECLARING)]
     return [*below, *(c for one in below for c in setting_classes(one))]
 
 

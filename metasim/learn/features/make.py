@@ -12,9 +12,10 @@ from torch import Tensor
 
 from metasim.learn import options as settings
 from metasim.learn.features.base import Combined, FeatureExtractor
+from metasim.learn.features.lesson import make_lesson
 from metasim.learn.features.pretrained import load_pretrained
 from metasim.learn.features.simple import PixelFeatures, RandomConvFeatures
-from metasim.learn.features.simulator import SimulatorNetwork, make_lesson
+from metasim.learn.features.simulator import SimulatorNetwork
 from metasim.learn.features.tasknet import TaskNetFeatures, category_targets, teach_categories
 from metasim.learn.features.teach import Grade, grade, teach
 from metasim.learn.features.wide import Classroom, Labelled, draw_labelled, wide_scenes

@@ -11,9 +11,10 @@ from metasim.errors import RunError
 from metasim.learn import options as settings
 from metasim.learn.codec import SceneCodec
 from metasim.learn.features.base import Combined, FeatureExtractor
+from metasim.learn.features.lesson import Lesson
 from metasim.learn.features.pretrained import PretrainedFeatures, load_pretrained
 from metasim.learn.features.simple import PixelFeatures, RandomConvFeatures
-from metasim.learn.features.simulator import Lesson, SimulatorNetwork
+from metasim.learn.features.simulator import SimulatorNetwork
 from metasim.learn.features.tasknet import TaskNetFeatures
 
 __all__ = ["describe_features", "restore_features"]
@@ -72,7 +73,7 @@ def _describe(part: Any) -> dict[str, Any]:
                 "use": "simulator",
                 "categories": list(part.lesson.categories),
                 "image_size": list(part.lesson.image_size),
-                "drawn": sorted(part.lesson.drawn),
+                "windows": part.lesson.windows,
                 "width": part.width,
                 "size": part.size,
                 "randomised": part.randomised,
@@ -107,7 +108,7 @@ def _restore(
     match option:
         case settings.SimulatorFeatures():
             height, width = data["image_size"]
-            lesson = Lesson(codec, data["categories"], (height, width), data["drawn"])
+            lesson = Lesson(codec, data["categories"], (height, width), data["windows"])
             part = SimulatorNetwork(lesson, data["width"], data["size"])
             part.randomised = data["randomised"]
         case settings.PixelFeatures():

@@ -1,184 +1,36 @@
 """Simulator-supervised features: a network that the simulator's own labels teach.
 
-The network looks at each grammar node through an attention map of its own and reads that
-node's learnable attributes and category from what it sees there. Its features are the
-layer before the readings, one block for each node.
+The network looks for each grammar node through an attention map of its own, then takes a
+closer look through a window there (a glimpse, cut out differentiably as by Jaderberg et
+al., "Spatial Transformer Networks", NeurIPS 2015), and reads that node's learnable
+attributes and category from both. Its features are the layer before the readings, one
+block for each node, and the readings.
 
 Letters: B images, G looked-at grammar nodes, T reading columns, C channels, h x w cells.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, fields
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from metasim.learn.codec import SceneCodec
 from metasim.learn.features.base import FeatureExtractor, as_float, centre_and_spread
-from metasim.render.base import Label, Rendered
-from metasim.scene.graph import Scene
+from metasim.learn.features.lesson import Lesson, Truth
 
-__all__ = ["Lesson", "SimulatorNetwork", "Truth", "make_lesson"]
+__all__ = ["SimulatorNetwork"]
 
-
-@dataclass(frozen=True)
-class Truth:
-    """What a set of B images shows, as the network is asked to read it.
-
-    Attributes:
-        readings: (B, T), for each label cos and sin (periodic) or latent position, the
-            mean over the node's instances.
-        present: bool (B, G), whether the scene has the node at all and some of it is seen.
-        categories: (B, G, Q), share of each category among the node's instances.
-        cells: bool (B, G, h, w), the cells of the attention map that show some of it.
-    """
-
-    readings: Tensor
-    present: Tensor
-    categories: Tensor
-    cells: Tensor
-
-    def to(self, device: torch.device) -> Truth:
-        """The same on another device."""
-        return Truth(*(getattr(self, field.name).to(device) for field in fields(self)))
-
-    def __getitem__(self, rows: Tensor) -> Truth:
-        """The truth of some images."""
-        return Truth(
-            self.readings[rows], self.present[rows], self.categories[rows], self.cells[rows]
-        )
-
-
-_LARGEST = 96
-_STRIDE = 8
-
-
-class Lesson:
-    """What there is to read: which nodes, which columns, which categories.
-
-    Args:
-        codec: of the grammar.
-        categories: the Q names that instances may have.
-        image_size: (H, W) of the renders.
-        drawn: names of the nodes that show in masks; others (lights, the ground) cannot be
-            looked for there. All of them unless given.
-    """
-
-    def __init__(
-        self,
-        codec: SceneCodec,
-        categories: Sequence[str],
-        image_size: tuple[int, int],
-        drawn: Collection[str] | None = None,
-    ) -> None:
-        self.codec = codec
-        self.categories = tuple(categories)
-        self.image_size = image_size
-        self.nodes = tuple(sorted({s for s, _ in codec.entries}))
-        self.names = tuple(codec.names[s] for s in self.nodes)
-        self.drawn = frozenset(self.names if drawn is None else drawn)
-        self.columns: list[tuple[int, int, bool]] = []  # (place in nodes, attribute, periodic)
-        self.label_columns: list[slice] = []
-        width = 0
-        for s, a in codec.entries:
-            periodic = bool(codec.periodic[s, a])
-            self.columns.append((self.nodes.index(s), a, periodic))
-            self.label_columns.append(slice(width, width + (2 if periodic else 1)))
-            width += 2 if periodic else 1
-        self.width = width
-
-    @property
-    def seen_size(self) -> tuple[int, int]:
-        """(H, W) of what the network looks at: larger images are reduced."""
-        shrink = max(1.0, max(self.image_size) / _LARGEST)
-        return round(self.image_size[0] / shrink), round(self.image_size[1] / shrink)
-
-    @property
-    def cells(self) -> tuple[int, int]:
-        """(h, w) of the attention maps."""
-        return -(-self.seen_size[0] // _STRIDE), -(-self.seen_size[1] // _STRIDE)
-
-    def columns_of(self, place: int) -> list[int]:
-        """Reading columns of the node at ``place`` in ``nodes``."""
-        return [
-            c
-            for (node, _, _), columns in zip(self.columns, self.label_columns, strict=True)
-            if node == place
-            for c in range(columns.start, columns.stop)
-        ]
-
-    def truth(self, scenes: Sequence[Scene], rendered: Rendered) -> Truth:
-        """What ``rendered`` shows of ``scenes``."""
-        return self.truth_of(scenes, rendered.labels, self.cells_of(rendered))
-
-    def truth_of(
-        self, scenes: Sequence[Scene], labels: Sequence[Sequence[Label]], cells: Tensor
-    ) -> Truth:
-        """The same from the labels and from the cells that :meth:`cells_of` gave."""
-        batch = self.codec.encode(scenes)
-        latent = self.codec.to_latent(batch.value, batch.name_id)
-        many = torch.zeros(len(scenes), len(self.nodes))
-        for place, s in enumerate(self.nodes):
-            mine = batch.batch[batch.name_id == s]
-            many[:, place] = torch.bincount(mine, minlength=len(scenes)).float()
-        readings = torch.zeros(len(scenes), self.width)
-        for (place, a, periodic), columns in zip(self.columns, self.label_columns, strict=True):
-            rows = torch.nonzero(batch.name_id == self.nodes[place]).squeeze(-1)
-            value = latent[rows, a]
-            angle = torch.pi * value
-            encoded = torch.stack([angle.cos(), angle.sin()], 1) if periodic else value[:, None]
-            total = torch.zeros(len(scenes), encoded.shape[1])
-            total.index_add_(0, batch.batch[rows], encoded)
-            readings[:, columns] = total / many[:, place : place + 1].clamp(min=1)
-        drawn = torch.tensor([name in self.drawn for name in self.names])
-        present = torch.where(drawn, cells.flatten(2).any(dim=-1), many > 0)
-        return Truth(readings, present, self._shares(labels), cells)
-
-    def cells_of(self, rendered: Rendered) -> Tensor:
-        """Bool (B, G, h, w), the cells that show some of each node."""
-        place_of = {name: place for place, name in enumerate(self.names)}
-        most = int(rendered.instances.max(initial=0))
-        owner = torch.full((len(rendered), most + 1), -1)
-        for row, labels in zip(owner, rendered.labels, strict=True):
-            for label in labels:
-                if label.name in place_of and label.instance <= most:
-                    row[label.instance] = place_of[label.name]
-        instances = torch.from_numpy(rendered.instances).long()
-        node = owner.gather(1, instances.flatten(1)).view(instances.shape)
-        masks = torch.stack([node == place for place in range(len(self.names))], dim=1)
-        return F.adaptive_max_pool2d(masks.float(), self.cells) > 0
-
-    def _shares(self, labels: Sequence[Sequence[Label]]) -> Tensor:
-        """(B, G, Q), share of each category among the instances of each node."""
-        place_of = {name: place for place, name in enumerate(self.names)}
-        category_of = {name: q for q, name in enumerate(self.categories)}
-        count = torch.zeros(len(labels), len(self.names), len(self.categories))
-        for b, mine in enumerate(labels):
-            for label in mine:
-                # Not every category need have shown up when the lesson was made.
-                if label.name in place_of and label.category in category_of:
-                    count[b, place_of[label.name], category_of[label.category]] += 1
-        return count / count.sum(dim=-1, keepdim=True).clamp(min=1)
-
-
-def make_lesson(
-    codec: SceneCodec, labels: Sequence[Sequence[Label]], image_size: tuple[int, int]
-) -> Lesson:
-    """The lesson for a grammar, with what the labels of some renders name."""
-    found = [label for mine in labels for label in mine]
-    categories = sorted({label.category for label in found})
-    return Lesson(codec, categories, image_size, {label.name for label in found})
+_GLIMPSE, _STRIDE = 24, 8
+"""Side of what is seen through a window, in samples, and what its convolutions reduce it by."""
 
 
 class SimulatorNetwork(FeatureExtractor):
-    """The network: a trunk of convolutions, one attention map and one reader for each node.
+    """The network: a trunk of convolutions, for each node an attention map, and a closer look.
 
     Args:
         lesson: what there is to read.
-        width: channels of the first layer.
+        width: channels of the first layer of the closer look; the trunk, which has only to
+            find things, has half as many.
         size: features for each node.
     """
 
@@ -186,17 +38,25 @@ class SimulatorNetwork(FeatureExtractor):
         super().__init__()
         self.lesson, self.width, self.size = lesson, width, size
         self.names = lesson.names
-        nodes, channels = len(self.names), 4 * width
+        nodes, channels = len(self.names), 2 * width
         self.trunk = nn.Sequential(
-            _block(3, width, 5, 2),
-            _block(width, 2 * width, 3, 2),
-            _block(2 * width, 2 * width, 3, 1),
-            _block(2 * width, channels, 3, 2),
+            _block(3, width // 2, 5, 2),
+            _block(width // 2, width, 3, 2),
+            _block(width, width, 3, 1),
+            _block(width, channels, 3, 2),
             _block(channels, channels, 3, 1),
         )
         self.attention = nn.Conv2d(channels + 2, nodes, 1)
         self.reader = nn.Parameter(torch.randn(nodes, channels + 2, size) * (channels**-0.5))
         self.bias = nn.Parameter(torch.zeros(nodes, size))
+        self.closer = nn.Sequential(
+            _block(3, width, 5, 2),
+            _block(width, 2 * width, 3, 2),
+            _block(2 * width, 4 * width, 3, 1),
+            _block(4 * width, 4 * width, 3, 2),
+            nn.Flatten(),
+            nn.Linear(4 * width * (_GLIMPSE // _STRIDE) ** 2, size),
+        )
         self.heads = nn.ModuleList(
             nn.Linear(size, len(lesson.columns_of(p)) + len(lesson.categories))
             for p in range(nodes)
@@ -233,7 +93,23 @@ class SimulatorNetwork(FeatureExtractor):
         attention = self.attention(seen).flatten(2).softmax(dim=-1)
         pooled = attention @ seen.flatten(2).transpose(1, 2)
         features = torch.einsum("bgc,gcs->bgs", pooled, self.reader) + self.bias
+        glimpses = self._glimpses(images, pooled[:, :, -2:])
+        features = features + self.closer(glimpses * 2 - 1).view(features.shape)
         return F.silu(features), attention.view(*attention.shape[:2], h, w)
+
+    def _glimpses(self, images: Tensor, centre: Tensor) -> Tensor:
+        """What is seen around centres (B, G, 2) in [-1, 1]: (B G, 3, side, side).
+
+        A window that would reach over the image's edge is moved back inside.
+        """
+        half = self.lesson.shares.to(centre)
+        centre = torch.maximum(torch.minimum(centre, 1 - half), half - 1)
+        steps = torch.linspace(-1, 1, _GLIMPSE, device=centre.device)
+        window = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1)
+        grid = centre[:, :, None, None] + window * half[:, None, None]
+        seen = F.grid_sample(images, grid.flatten(1, 2), align_corners=True)
+        split = seen.view(*seen.shape[:2], -1, _GLIMPSE, _GLIMPSE)
+        return split.transpose(1, 2).flatten(0, 1)
 
     def forward(self, images: Tensor) -> Tensor:
         """Features (B, D), standardised by their spread over the wide renders.

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from metasim.learn.features.appearance import randomise_appearance
 from metasim.learn.features.base import as_float
-from metasim.learn.features.simulator import SimulatorNetwork, Truth
+from metasim.learn.features.lesson import Truth
+from metasim.learn.features.simulator import SimulatorNetwork
 
 __all__ = ["Grade", "grade", "teach"]
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from metasim.learn.codec import SceneCodec
 from metasim.learn.drawing import draw
 from metasim.learn.features.base import channels_first
-from metasim.learn.features.simulator import Lesson
+from metasim.learn.features.lesson import Lesson
 from metasim.progress import Progress, Silent
 from metasim.render.base import Label, Renderer
 from metasim.rng import stream
@@ -53,7 +53,7 @@ class Labelled:
         scenes: as drawn.
         images: uint8 (n, H, W, 3).
         labels: a tuple for each image.
-        cells: bool (n, G, h, w), see :class:`metasim.learn.features.simulator.Truth`.
+        cells: bool (n, G, h, w), see :class:`metasim.learn.features.lesson.Truth`.
     """
 
     scenes: tuple[Scene, ...]

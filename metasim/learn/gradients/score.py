@@ -18,8 +18,9 @@ class ScoreFunctionEstimator(GradientEstimator):
     def estimate(self, step: Step, objective: Objective) -> Estimate:
         """Render the draw and weigh its log density by how much it was worth."""
         edit = step.distribution.sample(step.generator)
-        features = objective.edited(step.scenes, edit.latent, step.batch.name_id, step.generator)
+        rendered = objective.draw_edited(step.scenes, edit.latent, step.batch.name_id)
+        features = objective.features_of(rendered, step.generator)
         reward = advantage(objective.discrepancy, features)
         loss = (reward * step.distribution.log_prob(edit)).mean()
         value = float(objective.discrepancy.value(features))
-        return Estimate(loss, value, features, edit, objective.latest)
+        return Estimate(loss, value, features, edit, rendered)

@@ -71,8 +71,8 @@ class SurrogateEstimator(GradientEstimator):
         inputs = objective.codec.replaced(step.batch, latent)
         scenes = len(step.scenes)
         if self.calls % self.inner_steps == 0:
-            features = objective.edited(step.scenes, latent, step.batch.name_id, step.generator)
-            rendered = objective.latest
+            rendered = objective.draw_edited(step.scenes, latent, step.batch.name_id)
+            features = objective.features_of(rendered, step.generator)
             self.remember(inputs.detach(), step.batch.batch, features)
             self.fit(self.fit_steps, step.generator)
             predicted = self.network(inputs, step.batch.batch, scenes)

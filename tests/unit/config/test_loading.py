@@ -78,7 +78,7 @@ def test_a_resolved_experiment_loads_again_as_an_equal_one(
         "target: {images: images, resize: true}\n",
         "target: {grammar: grammar.yaml, renderer: {options: {noise: 1.5}}}\n",
         "target:\n  grammar: grammar.yaml\n"
-        "  renderer: {use: 'toy_for_config:Other', options: {image_size: [8, 8]}}\n",
+        "  renderer: {use: 'toy_for_config:Other', options: {image_size: [32, 32]}}\n",
     ]
     for target in targets:
         first = load_experiment(write(common + target))

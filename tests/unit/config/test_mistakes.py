@@ -195,6 +195,63 @@ def test_a_target_that_cannot_be_used(write: Write, folder: Path, line: str, sai
     assert said in str(found[0])
 
 
+def test_a_task_needs_labels_where_the_target_is_a_folder(write: Write, folder: Path) -> None:
+    (folder / "images").mkdir()
+    (folder / "images" / "a.png").write_bytes(b"")
+    text = HEAD + "target: {images: images}\ntask:\n  weight: 0.1\nnmae: x\n"
+    task, other = mistakes(write(text))
+    assert (Path(task.file).name, task.line, task.column) == ("experiment.yaml", 4, 1)
+    assert task.key == "task"
+    assert "add images: FOLDER" in task.message
+    assert other.key == "nmae"
+    mended = text.replace("weight: 0.1", "images: images").replace("nmae: x\n", "")
+    assert load_experiment(write(mended)).task is not None
+    drawn = HEAD + TARGET + "task: {weight: 0.1}\n"
+    assert load_experiment(write(drawn)).task is not None
+    (overridden,) = mistakes(write(drawn), (f"target.images={folder / 'images'}",))
+    assert (overridden.key, overridden.line) == ("task", 4)
+
+
+@pytest.mark.parametrize(
+    ("learner", "target"),
+    [
+        ("options: {image_size: [16, 16]}", "options: {image_size: [16, 32]}"),
+        ("options: {noise: 1.0}", "options: {image_size: [16, 32]}"),  # 32 x 32 unless told
+        ("options: {noise: 1.0}", "use: 'toy_for_config:Other', options: {image_size: [16, 32]}"),
+    ],
+)
+def test_a_target_is_drawn_in_the_learners_size(write: Write, learner: str, target: str) -> None:
+    text = (
+        f"grammar: grammar.yaml\nrenderer: {{use: 'toy_for_config:Toy', {learner}}}\n"
+        f"target: {{grammar: grammar.yaml, renderer: {{{target}}}}}\nnmae: x\n"
+    )
+    size, other = mistakes(write(text))
+    assert size.key == "target.renderer.options.image_size"
+    assert (size.line, size.column) == (3, text.splitlines()[2].index("[") + 1)
+    assert "got [16, 32]" in size.message
+    assert other.key == "nmae"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "options: {noise: 2.0}",  # the learner's size is taken over
+        "options: {image_size: [16, 16]}",
+        "use: 'toy_for_config:Other'",
+        "use: 'toy_for_config:Anything', options: {image_size: [8, 8]}",  # who knows what it draws
+    ],
+)
+def test_a_target_of_the_learners_size_or_of_an_unknown_one_is_accepted(
+    write: Write, target: str
+) -> None:
+    options = "options: {image_size: [16, 16]}"
+    text = (
+        f"grammar: grammar.yaml\nrenderer: {{use: 'toy_for_config:Toy', {options}}}\n"
+        f"target: {{grammar: grammar.yaml, renderer: {{{target}}}}}\n"
+    )
+    assert load_experiment(write(text)).target is not None
+
+
 def test_something_must_be_learned(write: Write, folder: Path) -> None:
     text = (folder / "grammar.yaml").read_text()
     (folder / "still.yaml").write_text(text.replace("mutable: true", "mutable: false"))

@@ -61,8 +61,8 @@ def test_edited_features_are_those_of_the_decoded_scenes() -> None:
     wanted = to_tensor(AnalyticRenderer().render(decoded).images).flatten(1)
     assert torch.equal(found, wanted)
     assert one.renders == 6
-    assert one.latest is not None
-    assert len(one.latest) == 6
+    assert one.images is not None
+    assert len(one.images) == 6
 
 
 def test_differentiable_features_are_the_same_up_to_the_rounding_of_images() -> None:

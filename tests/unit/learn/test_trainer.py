@@ -15,7 +15,8 @@ from metasim.learn.discrepancies import make_discrepancy
 from metasim.learn.features.base import extract
 from metasim.learn.features.simple import PixelFeatures
 from metasim.learn.objective import Objective
-from metasim.learn.trainer import Epoch, Outcome, Trainer
+from metasim.learn.outcome import Epoch, Outcome
+from metasim.learn.trainer import Trainer
 from metasim.render.base import Rendered
 from metasim.rng import stream
 from metasim.scene.grammar import SceneGrammar

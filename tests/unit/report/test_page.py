@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import re
 from datetime import datetime
@@ -319,9 +320,25 @@ def test_a_damaged_grid_is_left_out(tmp_path: Path) -> None:
 
 def test_figures_are_written_where_runs_keep_them(tmp_path: Path) -> None:
     run = made(tmp_path, evaluated=evaluation())
-    assert sorted(write_figures(run)) == run.figures()
-    assert [path.stem for path in run.figures()] == ["attributes", "mmd", "tracks"]
-    assert write_figures(made(tmp_path, epochs=0, folder="empty")) == []
+    figures = write_figures(read_findings(run))
+    assert sorted(figures) == ["attributes", "mmd", "tracks"]
+    assert {path.stem: path.read_bytes() for path in run.figures()} == figures
+    assert write_figures(read_findings(made(tmp_path, epochs=0, folder="empty"))) == {}
+
+
+def test_the_report_brings_the_figures_up_to_date(tmp_path: Path) -> None:
+    """What was drawn before the summary has no level of the prior yet."""
+    run = made(tmp_path, evaluated=evaluation())
+    before = write_figures(read_findings(run))
+    run.write_summary(SUMMARY)
+    found = page(run)
+    after = {path.stem: path.read_bytes() for path in run.figures()}
+    assert after.keys() == before.keys()
+    assert after["mmd"] != before["mmd"]
+    assert after["attributes"] == before["attributes"]
+    embedded = {str(image.get("src")) for image in found.all("img")}
+    for png in after.values():
+        assert f"data:image/png;base64,{base64.b64encode(png).decode()}" in embedded
 
 
 # --- the verdict --------------------------------------------------------------------------

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from metasim.learn.codec import SceneCodec
 from metasim.learn.features.base import channels_first, to_tensor
-from metasim.learn.features.simulator import Lesson, SimulatorNetwork, Truth, make_lesson
+from metasim.learn.features.lesson import Lesson, Truth, make_lesson
+from metasim.learn.features.simulator import SimulatorNetwork
 from metasim.learn.features.teach import Grade, grade, teach
 from metasim.render.base import Rendered
 from metasim.scene.grammar import SceneGrammar

@@ -1,0 +1,226 @@
+"""What is told of a run: of each epoch, of the prior before it, and at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from metasim.config import Experiment
+from metasim.learn.codec import SceneCodec
+from metasim.learn.evaluation import attribute_values, sensitivities
+from metasim.learn.gradients.make import choose
+from metasim.learn.outcome import Epoch, Outcome
+from metasim.learn.preparation import Prepared
+from metasim.learn.trainer import Trainer
+from metasim.report.statistics import circular_difference, summarise, wasserstein1
+from metasim.target import Target
+
+__all__ = ["SHOWN", "Judge", "Judgement", "metrics_line"]
+
+SHOWN = 64
+"""Images of a grid."""
+
+_EVALUATED = 500
+_SENSITIVE = 256
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a run came to.
+
+    Attributes:
+        summary: for ``summary.json``; its "seconds" are for the run to tell.
+        evaluation: for ``evaluation.json``.
+        first: images of the prior, uint8 (SHOWN, H, W, 3).
+        latest: images as learned, likewise.
+    """
+
+    summary: dict[str, Any]
+    evaluation: dict[str, Any]
+    first: npt.NDArray[np.uint8]
+    latest: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Compares what an experiment's scenes were, have become, and should be."""
+
+    experiment: Experiment
+    codec: SceneCodec
+    target: Target
+
+    def prior(self, trainer: Trainer) -> dict[str, Any]:
+        """Discrepancy and p-value of the prior, and its attribute values by label."""
+        scenes = trainer.sample(max(len(trainer.held_out), _EVALUATED), "prior")
+        features = trainer.objective.features(
+            scenes[: len(trainer.held_out)], trainer.generator("prior")
+        )
+        values = attribute_values(self.codec, scenes[:_EVALUATED])
+        return {
+            "discrepancy": float(trainer.objective.discrepancy.value(features)),
+            "p_value": trainer.p_value(features),
+            "values": {label: found.tolist() for label, found in values.items()},
+        }
+
+    def judgement(
+        self, trainer: Trainer, made: Prepared, prior: Mapping[str, Any], best: Outcome, rate: float
+    ) -> Judgement:
+        """Draw what was learned afresh, and compare.
+
+        Args:
+            trainer: at its end, with the best attempt's editor.
+            made: what it started from.
+            prior: what :meth:`prior` gave.
+            best: the best attempt's outcome.
+            rate: images per second of the training.
+        """
+        renders = trainer.objective.renders
+        scenes = trainer.edited(_EVALUATED, "learned")
+        found = sensitivities(trainer.objective, scenes[:_SENSITIVE], self.experiment.seed)
+        latest = trainer.objective.draw(scenes[:SHOWN]).images
+        first = trainer.objective.draw(trainer.sample(SHOWN, "prior")).images
+        evaluation = self.evaluation(prior["values"], attribute_values(self.codec, scenes))
+        attributes = _attribute_table(evaluation["attributes"])
+        for label, sensitivity in found.items():
+            attributes[label]["sensitivity"] = sensitivity.size
+            attributes[label]["identifiable"] = sensitivity.identifiable
+        threshold = self.experiment.training.p_value
+        converged = best.p_value >= threshold
+        summary: dict[str, Any] = {
+            "converged": converged,
+            "renders": renders,
+            "feature_renders": made.renders,
+            "evaluation_renders": trainer.objective.renders - renders,
+            "seconds": 0.0,
+            "discrepancy": best.discrepancy,
+            "discrepancy_prior": prior["discrepancy"],
+            "p_value": best.p_value,
+            "p_value_prior": prior["p_value"],
+            "steps": trainer.step,
+            "attempts": len(trainer.outcomes),
+            "reason": _reason(converged, best, threshold),
+            "gradient": choose(
+                self.experiment.gradient, trainer.objective.renderer, self.codec
+            ).use,
+            "images_per_second": rate,
+            "features": {
+                "use": [part.use for part in self.experiment.features],
+                "error": made.error,
+            },
+            "unidentifiable": [name for name, s in found.items() if not s.identifiable],
+            "attributes": attributes,
+        }
+        if trainer.task is not None:
+            summary["task_accuracy"] = trainer.task.accuracy
+        return Judgement(summary, evaluation, first, latest)
+
+    def evaluation(
+        self,
+        prior: Mapping[str, Sequence[float]],
+        learned: Mapping[str, npt.NDArray[np.float64]] | None = None,
+    ) -> dict[str, Any]:
+        """Values of each attribute before, learned (where given) and of the target (where known).
+
+        Args:
+            prior: values by label.
+            learned: likewise.
+        """
+        truth = self._truth()
+        table: dict[str, Any] = {}
+        for label, spec in zip(self.codec.labels, self.codec.specs(), strict=True):
+            low, high = spec.range or (0.0, 0.0)
+            table[label] = {
+                "unit": spec.unit,
+                "periodic": spec.periodic,
+                "low": low,
+                "high": high,
+                "prior": prior[label],
+            }
+            if learned is not None:
+                table[label]["learned"] = learned[label].tolist()
+            if label in truth:
+                table[label]["target"] = truth[label]
+        return {"attributes": table}
+
+    def _truth(self) -> dict[str, list[float]]:
+        """Values of the target's attributes by label, where the target's scenes are known."""
+        found: dict[str, list[float]] = {}
+        for scene in self.target.scenes[:_EVALUATED]:
+            for node in scene.nodes:
+                for name, value in node.attributes.items():
+                    label = f"{node.name}.{name}"
+                    if label in self.codec.labels and isinstance(value, (int, float)):
+                        found.setdefault(label, []).append(float(value))
+        return found
+
+
+def metrics_line(codec: SceneCodec, epoch: Epoch, seconds: float) -> dict[str, Any]:
+    """What ``metrics.jsonl`` tells of an epoch.
+
+    Args:
+        codec: of the grammar.
+        epoch: what it showed.
+        seconds: of the run so far.
+    """
+    specs = dict(zip(codec.labels, codec.specs(), strict=True))
+    line: dict[str, Any] = {
+        "step": epoch.step,
+        "epoch": epoch.epoch,
+        "attempt": epoch.attempt,
+        "renders": epoch.renders,
+        "seconds": round(seconds, 3),
+        "discrepancy": epoch.discrepancy,
+        "p_value": epoch.p_value,
+        "lr": epoch.lr,
+        "min_scale": epoch.min_scale,
+        "grad_norm": epoch.grad_norm,
+        "attributes": {
+            label: _summary_of(values, specs[label]) for label, values in epoch.values.items()
+        },
+    }
+    if epoch.task_accuracy is not None:
+        line["task_accuracy"] = epoch.task_accuracy
+    return line
+
+
+def _summary_of(values: Any, spec: Any) -> dict[str, float]:
+    low, high = spec.range or (0.0, 0.0)
+    return summarise(values, spec.periodic, low, high)
+
+
+def _attribute_table(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The summary's attributes: means and deviations, distances where the truth is known."""
+    table = {}
+    for label, about in evaluation.items():
+        periodic, low, high = about["periodic"], about["low"], about["high"]
+        period = high - low if periodic else None
+        row: dict[str, Any] = {"unit": about["unit"], "periodic": periodic}
+        for which in ("prior", "learned", "target"):
+            if about.get(which):
+                row[which] = summarise(about[which], periodic, low, high)
+        if about.get("target") and about.get("learned"):
+            row["w1"] = wasserstein1(about["learned"], about["target"], period=period)
+            off = row["learned"]["mean"] - row["target"]["mean"]
+            if period is not None:
+                off = float(
+                    circular_difference(row["learned"]["mean"], row["target"]["mean"], period)
+                )
+            row["mean_error"] = abs(off)
+        table[label] = row
+    return table
+
+
+def _reason(converged: bool, best: Outcome, threshold: float) -> str:
+    if converged:
+        return (
+            "fresh renders cannot be told from held-out target images "
+            f"(p = {best.p_value:.3g}, at least {threshold:g} was asked for)"
+        )
+    return (
+        "the renders were used up and fresh renders can still be told from held-out target "
+        f"images (p = {best.p_value:.3g}, at least {threshold:g} was asked for)"
+    )

@@ -1,0 +1,80 @@
+"""Settings of the network that edits scenes, and of its head."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from metasim.learn.options.base import Options
+
+__all__ = [
+    "DeterministicHead",
+    "Editor",
+    "GCNEditor",
+    "GaussianHead",
+    "Head",
+    "MixtureHead",
+    "ParametricEditor",
+]
+
+
+class GaussianHead(Options):
+    """One normal distribution over a node's attributes, with correlations."""
+
+    use: Literal["gaussian"] = "gaussian"
+
+
+class MixtureHead(Options):
+    """A mixture of normal distributions over a node's attributes, with correlations."""
+
+    use: Literal["mixture"] = "mixture"
+    components: PositiveInt = 4
+
+
+class DeterministicHead(Options):
+    """One new value for each attribute, as published; spread comes from the prior alone.
+
+    Attributes:
+        exploration: deviation of the sampling around the value, in half ranges, used by
+            estimators that sample; the published setting is 0.02 of the range.
+    """
+
+    use: Literal["deterministic"] = "deterministic"
+    exploration: PositiveFloat = 0.04
+
+
+Head = Annotated[GaussianHead | MixtureHead | DeterministicHead, Field(discriminator="use")]
+
+
+class GCNEditor(Options):
+    """A graph convolutional encoder and decoder over the scene graph.
+
+    Attributes:
+        head: the distribution it puts over new values.
+        hidden: widths of the encoder; the decoder mirrors them.
+        noise: how many standard normal inputs each node is given.
+        warmup_steps: steps of reconstructing its input before training.
+        fit_steps: steps of fitting the warm start.
+        freeze_encoder: whether only the decoder is trained after the warm-up.
+    """
+
+    use: Literal["gcn"] = "gcn"
+    head: Head = GaussianHead()
+    hidden: tuple[PositiveInt, ...] = (30, 18)
+    noise: NonNegativeInt = 2
+    warmup_steps: NonNegativeInt = 300
+    fit_steps: NonNegativeInt = 300
+    freeze_encoder: bool = False
+
+
+class ParametricEditor(Options):
+    """One learned distribution for each attribute; looks at no graph. The honest baseline."""
+
+    use: Literal["parametric"] = "parametric"
+    head: Head = GaussianHead()
+    warmup_steps: NonNegativeInt = 300
+    fit_steps: NonNegativeInt = 300
+
+
+Editor = Annotated[GCNEditor | ParametricEditor, Field(discriminator="use")]

@@ -1,0 +1,73 @@
+"""What training finds: of a step, of an epoch, and at the end of an attempt."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+__all__ = ["Epoch", "Outcome", "Taken"]
+
+
+class Taken(NamedTuple):
+    """What a step found: discrepancy, gradient norm, features (B, D)."""
+
+    value: float
+    norm: float
+    features: Tensor
+
+    @property
+    def trouble(self) -> str:
+        """What is not finite, and what to look at; empty where all is well."""
+        if math.isfinite(self.value) and math.isfinite(self.norm):
+            return ""
+        if not bool(torch.isfinite(self.features).all()):
+            return "the features of the renders hold NaN or infinity: check the images"
+        if not math.isfinite(self.value):
+            return "the discrepancy is not finite: check its bandwidths"
+        return "the gradient is not finite: lower training.lr"
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch showed.
+
+    Attributes:
+        attempt, epoch, step: counted from 0, 1 and 1; steps over all attempts.
+        renders: images rendered so far.
+        discrepancy: mean over the epoch's steps.
+        p_value: of the epoch's last renders against held-out target images.
+        lr, min_scale, grad_norm: of the last step.
+        values: learned attribute values by label, a few hundred each.
+        task_accuracy: on the labelled validation images, where there is a task.
+        images: the last renders, uint8 (B, H, W, 3).
+    """
+
+    attempt: int
+    epoch: int
+    step: int
+    renders: int
+    discrepancy: float
+    p_value: float
+    lr: float
+    min_scale: float
+    grad_norm: float
+    values: dict[str, npt.NDArray[np.float64]]
+    task_accuracy: float | None
+    images: npt.NDArray[np.uint8] | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt ended: discrepancy and p-value of fresh renders, and the editor then."""
+
+    attempt: int
+    discrepancy: float
+    p_value: float
+    editor: dict[str, Tensor]
+    min_scale: float

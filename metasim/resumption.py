@@ -1,0 +1,110 @@
+"""Whether a run that was stopped may go on: with its experiment, its settings, its code.
+
+Whatever is refused is refused before anything of the run is touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from metasim.config import Experiment, differences, load_experiment
+from metasim.errors import RunError
+from metasim.learn.kept import clear
+from metasim.provenance import code_differences, collect, continued, digest
+from metasim.runs import RunDir
+
+__all__ = ["Resumption", "admit", "refuse_another"]
+
+# What a resumed run may change: none of it touches what is learned.
+_FREE = ("output", "device", "training.checkpoint_seconds", "training.images_every")
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """A run that may go on.
+
+    Attributes:
+        run: where.
+        experiment: its own, with the settings that were changed.
+        other_code: the provenance of what goes on with it, where that is other code.
+    """
+
+    run: RunDir
+    experiment: Experiment
+    other_code: Mapping[str, Any] | None = None
+
+    def note(self) -> None:
+        """Add other code to the run's provenance; all that stands there stays."""
+        if self.other_code is not None:
+            clear(self.run.drawn_dir)  # the other code may draw the same scenes differently
+            self.run.write_provenance(continued(self.run.read_provenance(), self.other_code))
+
+
+def admit(path: Path, overrides: Sequence[str] = (), *, other_code: bool = False) -> Resumption:
+    """Judge whether a run may go on.
+
+    Args:
+        path: of the run directory.
+        overrides: settings that may change without touching what is learned.
+        other_code: go on although other code made the run. A run that has ended needs no
+            leave: nothing of it is computed again.
+
+    Raises:
+        ConfigError: when its configuration cannot be used any more.
+        RunError: when it cannot go on as it began.
+    """
+    run = RunDir.open(path)
+    made, now = run.read_provenance(), collect()
+    _refuse_edited_config(run, made)
+    experiment = load_experiment(run.config_path)
+    changed = load_experiment(run.config_path, overrides)
+    if wrong := differences(experiment, changed, ignore=_FREE):
+        raise RunError(
+            f"a resumed run must keep its settings, but {', '.join(wrong)} would change; start a "
+            f"new run, or change only: {', '.join(_FREE)}"
+        )
+    differing = [] if run.ended else code_differences(made, now)
+    if differing and not other_code:
+        raise RunError(
+            f"a run must go on with the code that made it, but {'; '.join(differing)}; go back to "
+            "that code, or go on with this one, which is noted in the run: "
+            f"metasim train --resume {run.path} --other-code"
+        )
+    return Resumption(run, changed, now if differing else None)
+
+
+def refuse_another(wanted: Experiment, path: Path, given: Sequence[str]) -> None:
+    """Refuse to resume a run under an experiment it was not made from.
+
+    Args:
+        wanted: the experiment.
+        path: of the run directory.
+        given: settings of the command line, which may differ: whether they can change midway
+            is judged by :func:`admit`.
+
+    Raises:
+        RunError: naming the settings that differ.
+    """
+    run = RunDir.open(path)
+    _refuse_edited_config(run, run.read_provenance())
+    made = load_experiment(run.config_path, files=False)
+    asked = [setting.partition("=")[0] for setting in given]
+    differing = differences(wanted, made, ignore=["output", *asked])
+    if differing:
+        listed = ", ".join(differing[:8]) + (", ..." if len(differing) > 8 else "")
+        raise RunError(
+            f"{path} was made with other settings than the experiment has now: {listed}; to go on "
+            f"as it began leave the experiment out: metasim train --resume {path}"
+        )
+
+
+def _refuse_edited_config(run: RunDir, made: Mapping[str, Any]) -> None:
+    written = made.get("config")
+    if written is not None and digest(run.read_config_bytes()) != written:
+        raise RunError(
+            f"{run.config_path} must be as it was when the run began, but was edited; undo the "
+            f"edit, or start a new run from it: metasim train {run.config_path}"
+        )
