@@ -25,7 +25,7 @@ from tests.benchmarks.prepared import Bench, changed, load_bench
 from tests.benchmarks.records import Records, machine, say, seeds, spread, table, words
 
 FEATURES: dict[str, settings.Features] = {
-    "simulator": settings.SimulatorFeatures(),
+    "simulator": settings.SimulatorFeatures(),  # as the experiment sets them
     "pixels": settings.PixelFeatures(),
     "random_conv": settings.RandomConvFeatures(),
 }
@@ -177,17 +177,19 @@ def main() -> None:
     parser.add_argument("--feature-renders", type=int, help="for the simulator's; for a try")
     parser.add_argument("--out", type=Path, required=True, help="JSON lines, appended to")
     args = parser.parse_args()
-    features = dict(FEATURES)
-    if args.feature_renders:
-        features["simulator"] = settings.SimulatorFeatures(
-            renders=args.feature_renders, refine_renders=args.feature_renders, epochs=2
-        )
     chosen = variants(args.features, args.estimators, args.heads, full=args.full)
     names = ("name", "seed", "glyphs", "renders", "features", "warm_start", "estimator", "head")
     records = Records(args.out, names)
     with tempfile.TemporaryDirectory() as folder:
         for seed in args.seeds:
             bench = load_bench(args.name, seed, Path(folder), args.glyphs)
+            features = dict(FEATURES)
+            (features["simulator"],) = bench.experiment.features
+            if args.feature_renders:
+                features["simulator"] = changed(
+                    features["simulator"], renders=args.feature_renders,
+                    refine_renders=args.feature_renders, epochs=2,
+                )  # fmt: skip
             shared = Shared(bench, features)
             for variant in chosen:
                 values = (args.name, seed, args.glyphs, args.renders, *variant)

@@ -38,10 +38,10 @@ class SimulatorNetwork(FeatureExtractor):
         super().__init__()
         self.lesson, self.width, self.size = lesson, width, size
         self.names = lesson.names
-        nodes, channels = len(self.names), 2 * width
+        nodes, channels, first = len(self.names), 2 * width, max(1, width // 2)
         self.trunk = nn.Sequential(
-            _block(3, width // 2, 5, 2),
-            _block(width // 2, width, 3, 2),
+            _block(3, first, 5, 2),
+            _block(first, width, 3, 2),
             _block(width, width, 3, 1),
             _block(width, channels, 3, 2),
             _block(channels, channels, 3, 1),

@@ -25,7 +25,8 @@ class SimulatorFeatures(Options):
     Attributes:
         renders: how many images it is taught with; a tenth of them are held out.
         epochs: how often it sees each of them.
-        width: channels of its first layer; the last has four times as many.
+        width: channels of its closer look's first layer, which end as four times as many;
+            the layers that find where to look have half as many.
         size: features for each grammar node that has something to learn.
         randomise_appearance: invert, blur, shade and add noise to the images it is taught
             with, so that it ignores looks.
@@ -38,7 +39,7 @@ class SimulatorFeatures(Options):
 
     use: Literal["simulator"] = "simulator"
     renders: PositiveInt = 8000
-    epochs: PositiveInt = 20
+    epochs: PositiveInt = 10
     width: PositiveInt = 16
     size: PositiveInt = 64
     randomise_appearance: bool = True

@@ -27,10 +27,10 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def network_for(lesson: Lesson, seed: int = 0) -> SimulatorNetwork:
+def network_for(lesson: Lesson, seed: int = 0, width: int = 8) -> SimulatorNetwork:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return SimulatorNetwork(lesson, width=8, size=16)
+        return SimulatorNetwork(lesson, width=width, size=16)
 
 
 def wide(grammar: SceneGrammar, count: int) -> list[Scene]:
@@ -132,6 +132,55 @@ def test_the_network_s_cells_are_the_lesson_s(size: tuple[int, int], make_gramma
     assert attention.shape == (2, 1, *lesson.cells)
     torch.testing.assert_close(attention.sum(dim=(2, 3)), torch.ones(2, 1))
     assert max(lesson.seen_size) <= 96
+
+
+# --- through which window it looks -------------------------------------------------------------
+
+
+def test_a_window_holds_nearly_all_of_a_node_with_room_around_it(
+    make_grammar: Any, make_renderer: Any
+) -> None:
+    codec = SceneCodec(make_grammar(count=2))
+    one = [scene({"x": float(x)}) for x in range(6, 20)]
+    labels = make_renderer().render(one).labels
+    sides = [max(b.box[2] - b.box[0], b.box[3] - b.box[1]) for (b,) in labels]
+    (side,) = make_lesson(codec, labels, (24, 24)).windows.values()
+    assert np.quantile(sides, 0.9) < side < 1.5 * max(sides)
+    # What a scene has two of is looked at through a window that holds both.
+    pair = make_renderer().render([scene({"x": 5.0}, {"x": 20.0})]).labels
+    (wide,) = make_lesson(codec, pair, (24, 24)).windows.values()
+    assert wide > 1.3 * 15
+
+
+def test_what_was_never_seen_is_looked_for_in_the_whole_image(
+    make_grammar: Any, make_renderer: Any
+) -> None:
+    labels = make_renderer().render([scene({"x": 500.0})]).labels
+    lesson = make_lesson(SceneCodec(make_grammar()), labels, (20, 30))
+    assert lesson.shares.tolist() == [[1.0, 1.0]]
+
+
+def test_a_glimpse_is_what_lies_around_its_centre_and_never_beyond_the_edge(
+    make_grammar: Any,
+) -> None:
+    lesson = Lesson(SceneCodec(make_grammar()), [], (48, 96), {"blob": 24.0})
+    assert lesson.shares.tolist() == [[0.25, 0.5]]
+    network = network_for(lesson)
+    across, down = torch.linspace(-1, 1, 96), torch.linspace(-1, 1, 48)
+    images = torch.stack(
+        [across.expand(48, 96), down[:, None].expand(48, 96), torch.zeros(48, 96)]
+    ).expand(3, 3, 48, 96)
+    centre = torch.tensor([[[0.5, -0.25]], [[1.0, 1.0]], [[-1.0, 0.0]]])
+    seen = network._glimpses(images, centre)
+    corners = [[one[:2, 0, 0].tolist(), one[:2, -1, -1].tolist()] for one in seen]
+    wanted = [[[0.25, -0.75], [0.75, 0.25]], [[0.5, 0.0], [1.0, 1.0]], [[-1.0, -0.5], [-0.5, 0.5]]]
+    torch.testing.assert_close(torch.tensor(corners), torch.tensor(wanted), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_the_narrowest_networks_look_too(width: int, make_grammar: Any) -> None:
+    network = network_for(Lesson(SceneCodec(make_grammar()), ["a"], (24, 24)), width=width)
+    assert network.look(torch.rand(2, 3, 24, 24, generator=generator()))[0].shape == (2, 1, 16)
 
 
 # --- what it learns -------------------------------------------------------------------------
