@@ -102,7 +102,7 @@ class Judge:
             "p_value_prior": prior["p_value"],
             "steps": trainer.step,
             "attempts": len(trainer.outcomes),
-            "reason": _reason(converged, best, threshold),
+            "reason": _reason(best.p_value, prior["p_value"], threshold),
             "gradient": choose(
                 self.experiment.gradient, trainer.objective.renderer, self.codec
             ).use,
@@ -214,13 +214,14 @@ def _attribute_table(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]
     return table
 
 
-def _reason(converged: bool, best: Outcome, threshold: float) -> str:
-    if converged:
+def _reason(p_value: float, before: float, threshold: float) -> str:
+    if p_value >= threshold:
+        idle = f", but neither could the prior's (p = {before:.3g})" if before >= threshold else ""
         return (
             "fresh renders cannot be told from held-out target images "
-            f"(p = {best.p_value:.3g}, at least {threshold:g} was asked for)"
+            f"(p = {p_value:.3g}, at least {threshold:g} was asked for){idle}"
         )
     return (
         "the renders were used up and fresh renders can still be told from held-out target "
-        f"images (p = {best.p_value:.3g}, at least {threshold:g} was asked for)"
+        f"images (p = {p_value:.3g}, at least {threshold:g} was asked for)"
     )

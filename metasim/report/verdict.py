@@ -20,7 +20,7 @@ _HEADLINES: dict[Status, str] = {
     "interrupted": "Interrupted",
     "unfinished": "Not finished yet",
 }
-_POORLY_READ = 0.5
+_POORLY_READ = 0.9
 _SHOWN = 8
 
 
