@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -100,7 +101,7 @@ class Lesson:
         """(h, w) of the attention maps."""
         return -(-self.seen_size[0] // _STRIDE), -(-self.seen_size[1] // _STRIDE)
 
-    @property
+    @cached_property  # needed for every batch that the network looks at
     def shares(self) -> Tensor:
         """(G, 2), for each node the window's width and height as shares of the image's."""
         height, width = self.image_size

@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch_geometric.data import Batch
 
 from metasim.learn.codec import SceneCodec, wrap
 from metasim.scene.grammar import SceneGrammar
@@ -73,6 +74,15 @@ def scenes_of(grammar: SceneGrammar, seed: int, count: int = 4) -> list[Scene]:
     return [grammar.sample(rng) for _ in range(count)]
 
 
+def shifted(
+    codec: SceneCodec, scenes: Sequence[Scene], shift: float
+) -> tuple[Batch, Tensor, list[Scene]]:
+    """Scenes as a batch, their latent positions moved, and the scenes that these decode to."""
+    batch = codec.encode(scenes)
+    latent = codec.to_latent(batch.value, batch.name_id) + shift
+    return batch, latent, codec.decode(scenes, codec.to_values(latent, batch.name_id))
+
+
 def bits(value: float | str) -> Any:
     """What tells values apart that compare equal: type, and sign of zero."""
     packed = struct.pack("<d", value) if isinstance(value, float) else value
@@ -95,10 +105,8 @@ def test_decoding_what_was_encoded_gives_the_same_scenes(grammar: SceneGrammar, 
 def test_only_learnable_attributes_change_and_they_stay_in_range(
     grammar: SceneGrammar, seed: int, shift: float
 ) -> None:
-    codec, scenes = SceneCodec(grammar), scenes_of(grammar, seed)
-    batch = codec.encode(scenes)
-    latent = codec.to_latent(batch.value, batch.name_id) + shift
-    decoded = codec.decode(scenes, codec.to_values(latent, batch.name_id))
+    scenes = scenes_of(grammar, seed)
+    _, _, decoded = shifted(SceneCodec(grammar), scenes, shift)
     for before, after in zip(scenes, decoded, strict=True):
         assert before.seed == after.seed
         for old, new in zip(before.nodes, after.nodes, strict=True):
@@ -137,10 +145,8 @@ def test_values_survive_the_way_through_the_latent_space(grammar: SceneGrammar, 
 def test_replaced_inputs_are_those_of_the_decoded_scenes(
     grammar: SceneGrammar, seed: int, shift: float
 ) -> None:
-    codec, scenes = SceneCodec(grammar), scenes_of(grammar, seed)
-    batch = codec.encode(scenes)
-    latent = codec.to_latent(batch.value, batch.name_id) + shift
-    decoded = codec.decode(scenes, codec.to_values(latent, batch.name_id))
+    codec = SceneCodec(grammar)
+    batch, latent, decoded = shifted(codec, scenes_of(grammar, seed), shift)
     torch.testing.assert_close(
         codec.replaced(batch, latent), codec.encode(decoded).x, atol=1e-5, rtol=0
     )
