@@ -38,7 +38,7 @@ class SimulatorNetwork(FeatureExtractor):
         super().__init__()
         self.lesson, self.width, self.size = lesson, width, size
         self.names = lesson.names
-        nodes, channels, first = len(self.names), 2 * width, max(1, width // 2)
+        nodes, channels, first, hidden = len(self.names), 2 * width, max(1, width // 2), 2 * size
         self.trunk = nn.Sequential(
             _block(3, first, 5, 2),
             _block(first, width, 3, 2),
@@ -55,7 +55,10 @@ class SimulatorNetwork(FeatureExtractor):
             _block(2 * width, 4 * width, 3, 1),
             _block(4 * width, 4 * width, 3, 2),
             nn.Flatten(),
-            nn.Linear(4 * width * (_GLIMPSE // _STRIDE) ** 2, size),
+            nn.Linear(4 * width * (_GLIMPSE // _STRIDE) ** 2, hidden, bias=False),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, size),
         )
         self.heads = nn.ModuleList(
             nn.Linear(size, len(lesson.columns_of(p)) + len(lesson.categories))
@@ -100,14 +103,18 @@ class SimulatorNetwork(FeatureExtractor):
     def _glimpses(self, images: Tensor, centre: Tensor) -> Tensor:
         """What is seen around centres (B, G, 2) in [-1, 1]: (B G, 3, side, side).
 
-        A window that would reach over the image's edge is moved back inside.
+        A window may reach over the image's edge, and sees the edge's pixels repeated there: so
+        a node that is partly outside is seen at the same place in its window as any other. One
+        as large as the image shows just the image.
         """
         half = self.lesson.shares.to(centre)
-        centre = torch.maximum(torch.minimum(centre, 1 - half), half - 1)
+        centre = torch.where(half < 1, centre, torch.zeros_like(centre))
         steps = torch.linspace(-1, 1, _GLIMPSE, device=centre.device)
         window = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1)
         grid = centre[:, :, None, None] + window * half[:, None, None]
-        seen = F.grid_sample(images, grid.flatten(1, 2), align_corners=True)
+        seen = F.grid_sample(
+            images, grid.flatten(1, 2), padding_mode="border", align_corners=True
+        )
         split = seen.view(*seen.shape[:2], -1, _GLIMPSE, _GLIMPSE)
         return split.transpose(1, 2).flatten(0, 1)
 

@@ -16,7 +16,7 @@ from metasim.learn.features.simulator import SimulatorNetwork
 
 __all__ = ["Grade", "grade", "teach"]
 
-_BATCH = 128
+_BATCH = 64
 
 
 @dataclass(frozen=True)

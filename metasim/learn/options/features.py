@@ -38,7 +38,7 @@ class SimulatorFeatures(Options):
     """
 
     use: Literal["simulator"] = "simulator"
-    renders: PositiveInt = 8000
+    renders: Annotated[int, Field(ge=10)] = 8000
     epochs: PositiveInt = 10
     width: PositiveInt = 16
     size: PositiveInt = 64

@@ -160,7 +160,7 @@ def test_what_was_never_seen_is_looked_for_in_the_whole_image(
     assert lesson.shares.tolist() == [[1.0, 1.0]]
 
 
-def test_a_glimpse_is_what_lies_around_its_centre_and_never_beyond_the_edge(
+def test_a_glimpse_is_centred_and_repeats_the_edge_beyond_it(
     make_grammar: Any,
 ) -> None:
     lesson = Lesson(SceneCodec(make_grammar()), [], (48, 96), {"blob": 24.0})
@@ -173,8 +173,19 @@ def test_a_glimpse_is_what_lies_around_its_centre_and_never_beyond_the_edge(
     centre = torch.tensor([[[0.5, -0.25]], [[1.0, 1.0]], [[-1.0, 0.0]]])
     seen = network._glimpses(images, centre)
     corners = [[one[:2, 0, 0].tolist(), one[:2, -1, -1].tolist()] for one in seen]
-    wanted = [[[0.25, -0.75], [0.75, 0.25]], [[0.5, 0.0], [1.0, 1.0]], [[-1.0, -0.5], [-0.5, 0.5]]]
+    wanted = [[[0.25, -0.75], [0.75, 0.25]], [[0.75, 0.5], [1.0, 1.0]], [[-1.0, -0.5], [-0.75, 0.5]]]
     torch.testing.assert_close(torch.tensor(corners), torch.tensor(wanted), atol=1e-4, rtol=0)
+    # A node at the edge is seen in the middle of its window all the same.
+    torch.testing.assert_close(
+        seen[1, :2, 11:13, 11:13].mean(dim=(1, 2)), torch.tensor([0.99, 0.98]), atol=0.01, rtol=0
+    )
+
+
+def test_a_window_as_large_as_the_image_shows_the_image(make_grammar: Any) -> None:
+    network = network_for(Lesson(SceneCodec(make_grammar()), [], (24, 24), {"blob": 30.0}))
+    images = torch.rand(2, 3, 24, 24, generator=generator())
+    centre = torch.tensor([[[0.7, -0.9]], [[0.0, 0.2]]])
+    torch.testing.assert_close(network._glimpses(images, centre), images)
 
 
 @pytest.mark.parametrize("width", [1, 3])
