@@ -112,9 +112,7 @@ class SimulatorNetwork(FeatureExtractor):
         steps = torch.linspace(-1, 1, _GLIMPSE, device=centre.device)
         window = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1)
         grid = centre[:, :, None, None] + window * half[:, None, None]
-        seen = F.grid_sample(
-            images, grid.flatten(1, 2), padding_mode="border", align_corners=True
-        )
+        seen = F.grid_sample(images, grid.flatten(1, 2), padding_mode="border", align_corners=True)
         split = seen.view(*seen.shape[:2], -1, _GLIMPSE, _GLIMPSE)
         return split.transpose(1, 2).flatten(0, 1)
 

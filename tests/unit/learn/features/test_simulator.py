@@ -173,7 +173,11 @@ def test_a_glimpse_is_centred_and_repeats_the_edge_beyond_it(
     centre = torch.tensor([[[0.5, -0.25]], [[1.0, 1.0]], [[-1.0, 0.0]]])
     seen = network._glimpses(images, centre)
     corners = [[one[:2, 0, 0].tolist(), one[:2, -1, -1].tolist()] for one in seen]
-    wanted = [[[0.25, -0.75], [0.75, 0.25]], [[0.75, 0.5], [1.0, 1.0]], [[-1.0, -0.5], [-0.75, 0.5]]]
+    wanted = [
+        [[0.25, -0.75], [0.75, 0.25]],
+        [[0.75, 0.5], [1.0, 1.0]],
+        [[-1.0, -0.5], [-0.75, 0.5]],
+    ]
     torch.testing.assert_close(torch.tensor(corners), torch.tensor(wanted), atol=1e-4, rtol=0)
     # A node at the edge is seen in the middle of its window all the same.
     torch.testing.assert_close(
