@@ -113,16 +113,23 @@ class EditDistribution:
         weight = self.logits.log_softmax(dim=-1)[rows, edit.component]
         return self._by_scene(density + weight * self.mask.any(dim=-1))
 
-    def log_density(self, latent: Tensor) -> Tensor:
+    def log_density(self, latent: Tensor, component: Tensor | None = None) -> Tensor:
         """Log density (B,) at positions (N, A), summed over components and nodes.
 
         On a circle the nearest image of each mean counts; for a deviation of a sixth of the
         circle that leaves out 0.3 % of the mass, for smaller ones less.
+
+        Args:
+            latent: the positions.
+            component: int64 (N,), the components they came from, for the joint density of
+                both; None where that is not known.
         """
         difference = latent.unsqueeze(1) - self.mean
         difference = torch.where(self.periodic.unsqueeze(1), wrap(difference), difference)
-        density = self._normal(difference, self.scale)
-        return self._by_scene(torch.logsumexp(density + self.logits.log_softmax(dim=-1), dim=-1))
+        density = self._normal(difference, self.scale) + self.logits.log_softmax(dim=-1)
+        if component is not None:
+            return self._by_scene(density.gather(1, component.unsqueeze(1)).squeeze(1))
+        return self._by_scene(torch.logsumexp(density, dim=-1))
 
     def component_log_prob(self, edit: Edit) -> Tensor:
         """Log weight (B,) of the drawn components alone."""

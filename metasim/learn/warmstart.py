@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metasim.learn.clusters import find_clusters
 from metasim.learn.codec import SceneCodec
 from metasim.learn.discrepancies import RBF, median_distance
 from metasim.learn.editor import SceneEditor
@@ -127,5 +128,17 @@ def warm_up(
         generator=generator,
         deviation=_RECONSTRUCTED,
     )
-    if pools:
-        fit_editor(editor, sample_scenes, weighted, steps=options.fit_steps, generator=generator)
+    if not pools:
+        return
+    together = options.fit_steps
+    if editor.components > 1:
+        together //= 2
+        fit_editor(
+            editor,
+            sample_scenes,
+            weighted,
+            steps=options.fit_steps - together,
+            generator=generator,
+            components=find_clusters(editor.codec, pools, editor.components, rng).nearest,
+        )
+    fit_editor(editor, sample_scenes, weighted, steps=together, generator=generator)

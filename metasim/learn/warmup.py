@@ -62,6 +62,7 @@ def fit_editor(
     generator: torch.Generator,
     rate: float = 0.01,
     deviation: float | None = None,
+    components: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> float:
     """Fit the editor by maximum likelihood to values that ``wanted`` gives for each node.
 
@@ -75,6 +76,9 @@ def fit_editor(
         rate: learning rate, which falls to a tenth.
         deviation: hold all deviations at this (latent units) and fit positions alone, so
             that a point target does not drive the learned deviations to nothing.
+        components: (name ids (N,), wanted values (N, A)) -> int64 (N,), the mixture component
+            that each is to come from; without it any may, and components that start alike
+            can stay alike.
 
     Returns:
         The mean log density of the last tenth of the steps.
@@ -92,7 +96,8 @@ def fit_editor(
         distribution = editor(batch, generator)
         if deviation is not None:
             distribution = distribution.with_deviation(deviation)
-        density = distribution.log_density(values).mean()
+        origin = components(batch.name_id, values) if components is not None else None
+        density = distribution.log_density(values, origin).mean()
         optimiser.zero_grad()
         (-density).backward()
         torch.nn.utils.clip_grad_norm_(editor.parameters(), 5.0)

@@ -1,0 +1,78 @@
+"""Clusters of a warm start's values, so that each component of a mixture begins with its own.
+
+Components that begin alike get almost equal gradients: fitted to two modes at once, one of
+them widens over both and the others die.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metasim.learn.codec import SceneCodec
+
+if TYPE_CHECKING:
+    from metasim.learn.warmstart import Pool
+
+__all__ = ["Clusters", "find_clusters"]
+
+_STARTS = 4
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """K clusters of the learnable attributes of each of S grammar nodes.
+
+    Attributes:
+        codec: of the grammar.
+        centres: (S, K, 2 A), see :func:`_points`; zero for nodes with nothing to learn.
+    """
+
+    codec: SceneCodec
+    centres: Tensor
+
+    def nearest(self, name_id: Tensor, latent: Tensor) -> Tensor:
+        """The clusters, int64 (N,), nearest to latent positions (N, A) of nodes (N,)."""
+        away = _points(self.codec, name_id, latent).unsqueeze(1) - self.centres[name_id]
+        return away.square().sum(dim=-1).argmin(dim=1)
+
+
+def find_clusters(
+    codec: SceneCodec, pools: Sequence[Pool], count: int, rng: np.random.Generator
+) -> Clusters:
+    """``count`` clusters of each pool's weighted values, by k-means.
+
+    Args:
+        codec: of the grammar.
+        pools: the warm start's.
+        count: K; a pool of fewer values has as many clusters as values.
+        rng: of the clusters that k-means begins with.
+    """
+    from sklearn.cluster import KMeans  # takes as long to import as all of metasim's commands
+
+    centres = torch.zeros(len(codec.names), count, 2 * len(codec.attributes))
+    for pool in pools:
+        points = _points(codec, torch.full((len(pool.latent),), pool.node), pool.latent)
+        means = KMeans(
+            min(count, len(points)), n_init=_STARTS, random_state=int(rng.integers(2**31))
+        )
+        means.fit(points.double().numpy(), sample_weight=pool.weights.double().numpy())
+        centres[pool.node, : len(means.cluster_centers_)] = torch.from_numpy(means.cluster_centers_)
+    return Clusters(codec, centres)
+
+
+def _points(codec: SceneCodec, name_id: Tensor, latent: Tensor) -> Tensor:
+    """Latent positions (N, A) as points (N, 2 A) in which both ends of a circle are one.
+
+    A periodic attribute takes two columns, its cosine and sine, another one column of two.
+    """
+    angle = torch.pi * latent
+    periodic, mask = codec.periodic[name_id], codec.mask[name_id]
+    along = torch.where(periodic, angle.cos(), latent)
+    across = torch.where(periodic, angle.sin(), torch.zeros_like(latent))
+    return torch.cat([along * mask, across * mask], dim=1)
