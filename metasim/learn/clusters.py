@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from metasim.learn.codec import SceneCodec
-
-if TYPE_CHECKING:
-    from metasim.learn.warmstart import Pool
+from metasim.learn.pools import Pool
 
 __all__ = ["Clusters", "find_clusters"]
 
@@ -53,7 +50,7 @@ def find_clusters(
         count: K; a pool of fewer values has as many clusters as values.
         rng: of the clusters that k-means begins with.
     """
-    from sklearn.cluster import KMeans  # takes as long to import as all of metasim's commands
+    from sklearn.cluster import KMeans  # as slow to import as the rest of metasim
 
     centres = torch.zeros(len(codec.names), count, 2 * len(codec.attributes))
     for pool in pools:

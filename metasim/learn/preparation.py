@@ -30,7 +30,8 @@ from metasim.learn.features.appearance import randomise_appearance
 from metasim.learn.features.base import to_tensor
 from metasim.learn.options import Discrepancy as DiscrepancyOptions
 from metasim.learn.options import Editor, Features, SimulatorFeatures, Training
-from metasim.learn.warmstart import Pool, match, warm_up
+from metasim.learn.pools import Pool, match
+from metasim.learn.warmstart import warm_up
 from metasim.progress import Progress
 from metasim.render.base import Renderer
 from metasim.rng import derive, stream

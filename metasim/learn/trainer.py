@@ -24,10 +24,11 @@ from metasim.learn.gradients import Estimate, GradientEstimator, Step, make_esti
 from metasim.learn.objective import Objective
 from metasim.learn.options import Editor, Gradient, Training
 from metasim.learn.outcome import Epoch, Outcome, Taken
+from metasim.learn.pools import Pool
 from metasim.learn.schedule import learning_rate, smallest_scale
 from metasim.learn.significance import permutation_p_value
 from metasim.learn.task import TaskReward
-from metasim.learn.warmstart import Pool, warm_up
+from metasim.learn.warmstart import warm_up
 from metasim.render.base import Rendered
 from metasim.rng import derive, stream
 from metasim.scene.grammar import SceneGrammar
