@@ -12,7 +12,7 @@ from torch import Tensor
 from metasim.errors import DataError, RunError
 from metasim.learn.discrepancies.kernels import Kernel, Selected
 
-__all__ = ["CLASSES", "Discrepancy", "kept_share", "shares"]
+__all__ = ["CLASSES", "Comparison", "Discrepancy", "kept_share", "shares"]
 
 # The feature block that holds class probabilities.
 CLASSES = "classes"
@@ -137,6 +137,10 @@ class Discrepancy(ABC):
         with torch.no_grad():
             return self._witness(x, reference, exclude)
 
+    def compare(self, x: Tensor) -> Comparison:
+        """A generated batch (M, D) beside the target, for its value and its witnesses at once."""
+        return Comparison(self, self._checked(x.detach()))
+
     @property
     def kernel(self) -> Kernel | None:
         """The kernel on whole feature vectors whose MMD this is; None where there is none."""
@@ -223,3 +227,23 @@ class Discrepancy(ABC):
 
     @abstractmethod
     def _witness(self, x: Tensor, reference: Tensor, exclude: Tensor | None) -> Tensor: ...
+
+
+class Comparison:
+    """A generated batch beside the target; what its numbers have in common is computed once.
+
+    Attributes:
+        discrepancy: fitted.
+        x: (M, D), the batch, without gradient.
+    """
+
+    def __init__(self, discrepancy: Discrepancy, x: Tensor) -> None:
+        self.discrepancy, self.x = discrepancy, x
+
+    def value(self) -> Tensor:
+        """The discrepancy of the batch, (); see :meth:`Discrepancy.value`."""
+        return self.discrepancy.value(self.x)
+
+    def witness(self, rows: slice = slice(None)) -> Tensor:
+        """The witness of some rows among themselves; see :meth:`Discrepancy.witness`."""
+        return self.discrepancy.witness(self.x[rows])

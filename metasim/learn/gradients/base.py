@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from metasim.learn.discrepancies import Discrepancy
+from metasim.learn.discrepancies import Comparison
 from metasim.learn.editor import Edit, EditDistribution
 from metasim.learn.objective import Objective
 from metasim.render.base import Rendered
@@ -93,7 +93,7 @@ def along(
     return loss
 
 
-def advantage(discrepancy: Discrepancy, features: Tensor) -> Tensor:
+def advantage(batch: Comparison) -> Tensor:
     """How much worse than the others each image is: its witness minus a baseline (B,).
 
     The baseline of each half of the batch is the mean witness of the other half among
@@ -101,15 +101,15 @@ def advantage(discrepancy: Discrepancy, features: Tensor) -> Tensor:
     they were compared with this image too, so it would bias the gradient by O(1/B).
 
     Args:
-        discrepancy: fitted.
-        features: (B, D), B >= 4.
+        batch: B >= 4 images beside the target.
     """
-    return discrepancy.witness(features) - baseline(discrepancy, features)
+    return batch.witness() - baseline(batch)
 
 
-def baseline(discrepancy: Discrepancy, features: Tensor) -> Tensor:
+def baseline(batch: Comparison) -> Tensor:
     """For each image the mean witness of the half of the batch that it is not in (B,)."""
-    half = len(features) // 2
-    first = discrepancy.witness(features[:half]).mean()
-    second = discrepancy.witness(features[half:]).mean()
-    return torch.cat([second.expand(half), first.expand(len(features) - half)])
+    count = len(batch.x)
+    half = count // 2
+    first = batch.witness(slice(half)).mean()
+    second = batch.witness(slice(half, None)).mean()
+    return torch.cat([second.expand(half), first.expand(count - half)])

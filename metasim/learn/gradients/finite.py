@@ -63,13 +63,14 @@ class FiniteDifferenceEstimator(GradientEstimator):
         slope = (rise[:, step.batch.batch].unsqueeze(-1) * directions).sum(dim=0)
         middle = _alternate(features[:first])
         mean = witness.sum(dim=(0, 1)) / plan.active.sum(dim=(0, 1))
+        beside = objective.discrepancy.compare(middle)
         loss = along(
             edit,
             slope / len(step.scenes),
             step.distribution,
-            lambda: mean - baseline(objective.discrepancy, middle),
+            lambda: mean - baseline(beside),
         )
-        return Estimate(loss, float(objective.discrepancy.value(middle)), middle, edit)
+        return Estimate(loss, float(beside.value()), middle, edit)
 
 
 class SPSAEstimator(FiniteDifferenceEstimator):

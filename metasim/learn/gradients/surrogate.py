@@ -89,9 +89,8 @@ class SurrogateEstimator(GradientEstimator):
         value = objective.discrepancy.value(features)
         (slope,) = torch.autograd.grad(value, latent)
         features = features.detach()
-        loss = along(
-            edit, slope, step.distribution, lambda: advantage(objective.discrepancy, features)
-        )
+        beside = objective.discrepancy.compare
+        loss = along(edit, slope, step.distribution, lambda: advantage(beside(features)))
         return Estimate(loss, float(value.detach()), features, edit, rendered)
 
     def remember(self, nodes: Tensor, scene: Tensor, features: Tensor) -> None:

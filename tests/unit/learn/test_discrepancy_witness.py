@@ -96,6 +96,26 @@ def test_excluded_pairs_of_a_batch_come_on_top_of_its_own(name: str) -> None:
 
 
 @every
+@pytest.mark.parametrize("unbiased", [True, False])
+def test_a_comparison_gives_the_same_value_and_witnesses(name: str, unbiased: bool) -> None:
+    discrepancy = fitted(name, draw(0, 29), unbiased=unbiased)
+    batch = draw(1, 15, shift=0.5)
+    beside = discrepancy.compare(batch.requires_grad_())
+    torch.testing.assert_close(beside.value(), discrepancy.value(batch).detach())
+    torch.testing.assert_close(beside.witness(), discrepancy.witness(batch))
+    for rows in (slice(7), slice(7, None)):
+        torch.testing.assert_close(beside.witness(rows), discrepancy.witness(batch[rows]))
+    assert not beside.witness().requires_grad
+
+
+@every
+def test_a_comparison_of_too_few_is_refused_as_the_witness_is(name: str) -> None:
+    discrepancy = fitted(name, draw(0, 29))
+    with pytest.raises(ValueError, match="at least 1 reference row"):
+        discrepancy.compare(draw(1, 3)).witness(slice(1))
+
+
+@every
 def test_the_witness_is_higher_away_from_the_target(name: str) -> None:
     discrepancy = fitted(name, draw(0, 200))
     batch = draw(1, 100, shift=1.0)
