@@ -14,7 +14,7 @@ import yaml
 
 from metasim import files
 from metasim.learn.checkpoint import read_checkpoint
-from metasim.learn.discrepancies.mmd import KernelMMD
+from metasim.learn.discrepancies.mmd import GramComparison
 from metasim.learn.features.base import FeatureExtractor
 from metasim.runs import RunDir
 from metasim.testing import AnalyticRenderer
@@ -110,7 +110,7 @@ def test_a_renderer_whose_tensors_are_wrong(
 @pytest.mark.parametrize(
     ("part", "method", "told"),
     [
-        (KernelMMD, "value", "the discrepancy is not finite"),
+        (GramComparison, "value", "the discrepancy is not finite"),
         (FeatureExtractor, "__call__", "the features of the renders hold NaN"),
     ],
 )
@@ -125,7 +125,7 @@ def test_what_is_no_number_is_named(
     right = getattr(part, method)
     after_step(
         4,
-        lambda: monkeypatch.setattr(part, method, lambda self, x: right(self, x) * torch.nan),
+        lambda: monkeypatch.setattr(part, method, lambda *given: right(*given) * torch.nan),
     )
     fails(told, 4, SCORE)
 

@@ -35,6 +35,7 @@ from metasim.learn.discrepancies.kernels import (
 
 __all__ = [
     "EnergyDistance",
+    "GramComparison",
     "JointKernelMMD",
     "KernelMMD",
     "across",
@@ -176,7 +177,7 @@ class _KernelDiscrepancy(Discrepancy):
     def compare(self, x: Tensor) -> Comparison:
         """A generated batch beside the target, from one kernel matrix."""
         with torch.no_grad():
-            return _Gram(self, self._checked(x.detach()))
+            return GramComparison(self, self._checked(x.detach()))
 
     def _value(self, x: Tensor, weights: Tensor | None) -> Tensor:
         x = self._features(x)
@@ -194,7 +195,7 @@ class _KernelDiscrepancy(Discrepancy):
         return 2 * (near - far)
 
 
-class _Gram(Comparison):
+class GramComparison(Comparison):
     """A batch beside the target under a kernel: every pair is looked at once.
 
     Args:

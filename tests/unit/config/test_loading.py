@@ -52,16 +52,16 @@ def test_a_short_file_is_filled_with_defaults(folder: Path) -> None:
 
 def test_a_choice_without_use_means_the_default_member(write: Write, folder: Path) -> None:
     text = (folder / "experiment.yaml").read_text()
-    path = write(text + "editor: {head: {}, noise: 3}\nfeatures: {renders: 7}\n")
+    path = write(text + "editor: {head: {}, noise: 3}\nfeatures: {renders: 70}\n")
     found = load_experiment(path)
     assert found.editor == GCNEditor(noise=3)
-    assert found.features == (SimulatorFeatures(renders=7),)
+    assert found.features == (SimulatorFeatures(renders=70),)
 
 
 def test_several_features_are_a_list(write: Write, folder: Path) -> None:
     text = (folder / "experiment.yaml").read_text()
-    path = write(text + "features: [{use: simulator, renders: 7}, {use: pixels}]\n")
-    assert load_experiment(path).features == (SimulatorFeatures(renders=7), PixelFeatures())
+    path = write(text + "features: [{use: simulator, renders: 70}, {use: pixels}]\n")
+    assert load_experiment(path).features == (SimulatorFeatures(renders=70), PixelFeatures())
 
 
 def test_a_resolved_experiment_loads_again_as_an_equal_one(

@@ -32,7 +32,7 @@ def experiment(write: Write, folder: Path) -> Path:
         "target: {grammar: grammar.yaml, count: 10, seed: 3}\n"
         "gradient: {use: surrogate, buffer: 9}\n"
         "editor: {use: gcn, hidden: [3], head: {use: mixture, components: 2}}\n"
-        "features: [{use: simulator, renders: 9}, {use: pixels}]\n"
+        "features: [{use: simulator, renders: 90}, {use: pixels}]\n"
     )
 
 
@@ -91,8 +91,8 @@ def test_a_whole_choice_can_be_replaced(experiment: Path) -> None:
 
 
 def test_entries_of_a_list_are_named_by_number(experiment: Path) -> None:
-    found = load_experiment(experiment, ["features.0.renders=5", "features.1.size=2"])
-    assert found.features == (SimulatorFeatures(renders=5), PixelFeatures(size=2))
+    found = load_experiment(experiment, ["features.0.renders=50", "features.1.size=2"])
+    assert found.features == (SimulatorFeatures(renders=50), PixelFeatures(size=2))
     assert load_experiment(experiment, ["features.use=pixels"]).features == (PixelFeatures(),)
 
 
@@ -101,9 +101,9 @@ def test_sections_the_file_does_not_have_are_made(write: Write) -> None:
         "grammar: grammar.yaml\nrenderer: {use: 'toy_for_config:Toy'}\n"
         "target: {grammar: grammar.yaml}\n"
     )
-    settings = ["features.renders=5", "editor.head.components=3", "editor.head.use=mixture"]
+    settings = ["features.renders=50", "editor.head.components=3", "editor.head.use=mixture"]
     found = load_experiment(path, [*settings, "discrepancy.use=energy"])
-    assert found.features == (SimulatorFeatures(renders=5),)
+    assert found.features == (SimulatorFeatures(renders=50),)
     assert found.editor == GCNEditor(head=MixtureHead(components=3))
     assert found.discrepancy.use == "energy"
 
