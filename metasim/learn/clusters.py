@@ -27,7 +27,7 @@ class Clusters:
 
     Attributes:
         codec: of the grammar.
-        centres: (S, K, 2 A), see :func:`_points`; zero for nodes with nothing to learn.
+        centres: (S, K, 2 A), see :func:`_points`; infinite where there is no cluster.
     """
 
     codec: SceneCodec
@@ -52,7 +52,7 @@ def find_clusters(
     """
     from sklearn.cluster import KMeans  # as slow to import as the rest of metasim
 
-    centres = torch.zeros(len(codec.names), count, 2 * len(codec.attributes))
+    centres = torch.full((len(codec.names), count, 2 * len(codec.attributes)), torch.inf)
     for pool in pools:
         points = _points(codec, torch.full((len(pool.latent),), pool.node), pool.latent)
         means = KMeans(
@@ -71,5 +71,5 @@ def _points(codec: SceneCodec, name_id: Tensor, latent: Tensor) -> Tensor:
     angle = torch.pi * latent
     periodic, mask = codec.periodic[name_id], codec.mask[name_id]
     along = torch.where(periodic, angle.cos(), latent)
-    across = torch.where(periodic, angle.sin(), torch.zeros_like(latent))
+    across = torch.where(periodic, angle.sin(), 0.0)
     return torch.cat([along * mask, across * mask], dim=1)

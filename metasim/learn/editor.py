@@ -128,7 +128,8 @@ class EditDistribution:
         difference = torch.where(self.periodic.unsqueeze(1), wrap(difference), difference)
         density = self._normal(difference, self.scale) + self.logits.log_softmax(dim=-1)
         if component is not None:
-            return self._by_scene(density.gather(1, component.unsqueeze(1)).squeeze(1))
+            joint = density.gather(1, component.unsqueeze(1)).squeeze(1)
+            return self._by_scene(joint * self.mask.any(dim=-1))
         return self._by_scene(torch.logsumexp(density, dim=-1))
 
     def component_log_prob(self, edit: Edit) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -289,6 +290,20 @@ def test_the_joint_density_is_weight_times_component(head: str) -> None:
         distribution.log_prob(edit),
         straight.log_density(edit.latent) + distribution.component_log_prob(edit),
         atol=1e-3,
+        rtol=1e-4,
+    )
+
+
+def test_the_density_with_a_known_component_is_the_joint_one() -> None:
+    """Nodes with nothing to learn have no part in it, whatever their weights are."""
+    distribution = editor("gcn", "mixture")(CODEC.encode(sample(5)), generator())
+    assert not bool(distribution.mask.any(dim=1).all())
+    straight = replace(distribution, periodic=torch.zeros_like(distribution.periodic))
+    edit = straight.sample(generator(1))
+    torch.testing.assert_close(
+        straight.log_density(edit.latent, edit.component),
+        straight.log_prob(edit),
+        atol=1e-4,
         rtol=1e-4,
     )
 
