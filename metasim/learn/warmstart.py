@@ -38,7 +38,7 @@ def warm_up(
         pools: from :func:`metasim.learn.pools.match`; without them the editor only learns to
             reconstruct.
         options: how many steps.
-        rng: of the scenes.
+        rng: of the scenes and the clusters.
         generator: of everything else.
     """
 
@@ -64,7 +64,7 @@ def warm_up(
         generator=generator,
         deviation=_RECONSTRUCTED,
     )
-    if not pools:
+    if not pools or not options.fit_steps:
         return
     together = options.fit_steps
     if editor.components > 1:

@@ -14,7 +14,7 @@ import yaml
 
 from metasim import files
 from metasim.learn.checkpoint import read_checkpoint
-from metasim.learn.discrepancies.mmd import GramComparison
+from metasim.learn.discrepancies.gram import GramComparison
 from metasim.learn.features.base import FeatureExtractor
 from metasim.runs import RunDir
 from metasim.testing import AnalyticRenderer

@@ -21,6 +21,7 @@ from metasim.learn.discrepancies.base import (
     kept_share,
     shares,
 )
+from metasim.learn.discrepancies.gram import GramComparison
 from metasim.learn.discrepancies.kernels import (
     RBF,
     Distance,
@@ -35,7 +36,6 @@ from metasim.learn.discrepancies.kernels import (
 
 __all__ = [
     "EnergyDistance",
-    "GramComparison",
     "JointKernelMMD",
     "KernelMMD",
     "across",
@@ -177,7 +177,11 @@ class _KernelDiscrepancy(Discrepancy):
     def compare(self, x: Tensor) -> Comparison:
         """A generated batch beside the target, from one kernel matrix."""
         with torch.no_grad():
-            return GramComparison(self, self._checked(x.detach()))
+            x = self._checked(x.detach())
+            terms = self._terms
+            return GramComparison(
+                self, x, self._features(x), terms["target"], terms["within"], self._kernel
+            )
 
     def _value(self, x: Tensor, weights: Tensor | None) -> Tensor:
         x = self._features(x)
@@ -193,46 +197,6 @@ class _KernelDiscrepancy(Discrepancy):
         near = kernel_sums(self._kernel, x, reference, ones, exclude=exclude)[:, 0] * share
         far = kernel_sums(self._kernel, x, target, shares(target, None)[:, None])[:, 0]
         return 2 * (near - far)
-
-
-class GramComparison(Comparison):
-    """A batch beside the target under a kernel: every pair is looked at once.
-
-    Args:
-        discrepancy: fitted.
-        x: (M, D); its kernel matrix is held, M squared numbers.
-    """
-
-    def __init__(self, discrepancy: _KernelDiscrepancy, x: Tensor) -> None:
-        super().__init__(discrepancy, x)
-        features, terms, kernel = (
-            discrepancy._features(x),
-            discrepancy._terms,
-            discrepancy._kernel,
-        )
-        target = terms["target"]
-        self._within = kernel(features, features).fill_diagonal_(0)
-        self._diagonal = kernel.diagonal(features)
-        self._far = kernel_sums(kernel, features, target, shares(target, None)[:, None])[:, 0]
-        self._target = terms["within"]
-
-    def value(self) -> Tensor:
-        """The discrepancy of the batch, ()."""
-        count, total = len(self.x), self._within.sum()
-        if self.discrepancy.unbiased:
-            if count < 2:
-                return self.discrepancy.value(self.x)  # says what is wrong
-            inside = total / (count * (count - 1))
-        else:
-            inside = (total + self._diagonal.sum()) / count**2
-        return inside + self._target - 2 * self._far.mean()
-
-    def witness(self, rows: slice = slice(None)) -> Tensor:
-        """The witness of some rows among themselves."""
-        among = self._within[rows, rows]
-        if len(among) < 2:
-            return self.discrepancy.witness(self.x[rows])  # says what is wrong
-        return 2 * (among.sum(dim=1) / (len(among) - 1) - self._far[rows])
 
 
 class KernelMMD(_KernelDiscrepancy):

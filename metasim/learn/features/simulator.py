@@ -108,7 +108,7 @@ class SimulatorNetwork(FeatureExtractor):
         as large as the image shows just the image.
         """
         half = self.lesson.shares.to(centre)
-        centre = torch.where(half < 1, centre, torch.zeros_like(centre))
+        centre = torch.where(half < 1, centre, 0.0)
         steps = torch.linspace(-1, 1, _GLIMPSE, device=centre.device)
         window = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1)
         grid = centre[:, :, None, None] + window * half[:, None, None]

@@ -21,6 +21,6 @@ class PathwiseEstimator(GradientEstimator):
         value = objective.discrepancy.value(features)
         (slope,) = torch.autograd.grad(value, latent)
         features = features.detach()
-        beside = objective.discrepancy.compare
-        loss = along(edit, slope, step.distribution, lambda: advantage(beside(features)))
+        compare = objective.discrepancy.compare
+        loss = along(edit, slope, step.distribution, lambda: advantage(compare(features)))
         return Estimate(loss, float(value.detach()), features, edit)
