@@ -79,7 +79,7 @@ def train_task_network(
     lr: float = 2e-3,
 ) -> None:
     """Train in place on images (n, 3, H, W) and labels (n,) with Adam."""
-    optimiser = torch.optim.Adam(network.parameters(), lr=lr)
+    optimiser = torch.optim.Adam(network.parameters(), lr=lr, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
         optimiser, max(1, epochs * -(-len(images) // batch_size))
     )

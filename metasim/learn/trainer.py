@@ -136,7 +136,10 @@ class Trainer:
             self.codec, self.editor_options, derive(seed, "editor")
         )
         self.optimiser = torch.optim.Adam(
-            self.editor.parameters(), lr=self.options.lr, weight_decay=self.options.weight_decay
+            self.editor.parameters(),
+            lr=self.options.lr,
+            weight_decay=self.options.weight_decay,
+            fused=True,
         )
         self.estimator: GradientEstimator = make_estimator(
             self.gradient,

@@ -86,7 +86,7 @@ def fit_editor(
     if steps == 0:
         return float("nan")
     codec: SceneCodec = editor.codec
-    optimiser = torch.optim.Adam(editor.parameters(), lr=rate)
+    optimiser = torch.optim.Adam(editor.parameters(), lr=rate, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps, rate / 10)
     reached = []
     for step in range(steps):

@@ -120,7 +120,7 @@ def teach_categories(
         progress: called after each epoch with (epochs done, loss).
     """
     batches = max(1, len(images) // _BATCH)
-    optimiser = torch.optim.Adam(network.parameters(), lr=lr)
+    optimiser = torch.optim.Adam(network.parameters(), lr=lr, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs * batches)
     network.requires_grad_(True).train()
     for epoch in range(epochs):

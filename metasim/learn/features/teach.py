@@ -62,7 +62,7 @@ def teach(
         progress: called after each epoch with (epochs done, epochs, loss).
     """
     batches = max(1, len(images) // _BATCH)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=peak, weight_decay=1e-2)
+    optimiser = torch.optim.AdamW(network.parameters(), peak, weight_decay=1e-2, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, peak, total_steps=epochs * batches + 1
     )

@@ -59,7 +59,7 @@ class SurrogateEstimator(GradientEstimator):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.network = _Surrogate(inputs, width, outputs)
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=1e-3)
+        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=1e-3, fused=True)
         self.buffer, self.inner_steps, self.fit_steps = buffer, inner_steps, fit_steps
         self.memory: list[_Memory] = []
         self.calls = 0
