@@ -16,8 +16,10 @@ from metasim.labelled import load_validation
 from metasim.learn.checkpoint import read_checkpoint, write_checkpoint
 from metasim.learn.codec import SceneCodec
 from metasim.learn.device import resolve_device
+from metasim.learn.gradients.make import choose
 from metasim.learn.kept import KeptRenders, clear
 from metasim.learn.objective import Objective
+from metasim.learn.options import Surrogate
 from metasim.learn.outcome import Epoch, Outcome
 from metasim.learn.preparation import Preparation, Prepared
 from metasim.learn.task import TaskReward
@@ -37,8 +39,10 @@ __all__ = ["Session", "make_preparation", "make_trainer"]
 
 def make_preparation(experiment: Experiment, renderer: Renderer, progress: Progress) -> Preparation:
     """What prepares an experiment's features, discrepancy and warm start."""
+    codec = SceneCodec(experiment.grammar)
+    gradient = choose(experiment.gradient, renderer, codec)
     return Preparation(
-        SceneCodec(experiment.grammar),
+        codec,
         renderer,
         experiment.features,
         experiment.discrepancy,
@@ -47,6 +51,7 @@ def make_preparation(experiment: Experiment, renderer: Renderer, progress: Progr
         experiment.seed,
         progress,
         resolve_device(experiment.device),
+        gradient.buffer if isinstance(gradient, Surrogate) else 0,
     )
 
 
@@ -64,6 +69,7 @@ def make_trainer(
         gradient=experiment.gradient,
         seed=experiment.seed,
         pools=made.pools,
+        examples=made.examples,
         task=task,
     )
 

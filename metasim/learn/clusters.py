@@ -27,7 +27,7 @@ class Clusters:
 
     Attributes:
         codec: of the grammar.
-        centres: (S, K, 2 A), see :func:`_points`; infinite where there is no cluster.
+        centres: (S, K, 2 A), see :meth:`SceneCodec.points`; infinite where there is no cluster.
     """
 
     codec: SceneCodec
@@ -35,7 +35,7 @@ class Clusters:
 
     def nearest(self, name_id: Tensor, latent: Tensor) -> Tensor:
         """The clusters, int64 (N,), nearest to latent positions (N, A) of nodes (N,)."""
-        away = _points(self.codec, name_id, latent).unsqueeze(1) - self.centres[name_id]
+        away = self.codec.points(latent, name_id).unsqueeze(1) - self.centres[name_id]
         return away.square().sum(dim=-1).argmin(dim=1)
 
 
@@ -54,22 +54,10 @@ def find_clusters(
 
     centres = torch.full((len(codec.names), count, 2 * len(codec.attributes)), torch.inf)
     for pool in pools:
-        points = _points(codec, torch.full((len(pool.latent),), pool.node), pool.latent)
+        points = codec.points(pool.latent, torch.full((len(pool.latent),), pool.node))
         means = KMeans(
             min(count, len(points)), n_init=_STARTS, random_state=int(rng.integers(2**31))
         )
         means.fit(points.double().numpy(), sample_weight=pool.weights.double().numpy())
         centres[pool.node, : len(means.cluster_centers_)] = torch.from_numpy(means.cluster_centers_)
     return Clusters(codec, centres)
-
-
-def _points(codec: SceneCodec, name_id: Tensor, latent: Tensor) -> Tensor:
-    """Latent positions (N, A) as points (N, 2 A) in which both ends of a circle are one.
-
-    A periodic attribute takes two columns, its cosine and sine, another one column of two.
-    """
-    angle = torch.pi * latent
-    periodic, mask = codec.periodic[name_id], codec.mask[name_id]
-    along = torch.where(periodic, angle.cos(), latent)
-    across = torch.where(periodic, angle.sin(), 0.0)
-    return torch.cat([along * mask, across * mask], dim=1)

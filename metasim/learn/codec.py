@@ -180,6 +180,17 @@ class SceneCodec:
                 x[rows, start] = inside[rows, a]
         return x
 
+    def points(self, latent: Tensor, name_id: Tensor) -> Tensor:
+        """Latent positions (N, A) as points (N, 2 A) in which both ends of a circle are one.
+
+        A periodic attribute takes two columns, its cosine and sine, another one column of two.
+        """
+        angle = torch.pi * latent
+        periodic, mask = self.periodic[name_id], self.mask[name_id]
+        along = torch.where(periodic, angle.cos(), latent)
+        across = torch.where(periodic, angle.sin(), 0.0)
+        return torch.cat([along * mask, across * mask], dim=1)
+
     def to_latent(self, values: Tensor, name_id: Tensor) -> Tensor:
         """Attribute units (N, A) to latent (N, A); float64 in, float32 out."""
         low, high = self.low[name_id], self.high[name_id]

@@ -267,7 +267,7 @@ def _layers(widths: list[int]) -> nn.ModuleList:
     return nn.ModuleList(RGCNConv(a, b, num_relations=2) for a, b in pairwise(widths))
 
 
-_GAIN = 10.0
+_GAIN = 30.0
 
 
 class ParameterTable(SceneEditor):

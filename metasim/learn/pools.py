@@ -1,7 +1,9 @@
 """Pools: weights on renders whose attributes are known, that make them look like the target.
 
 For each grammar node apart, the weights are found by kernel mean matching of features. They
-see the whole range at once, so false optima do not matter.
+see the whole range at once, so false optima do not matter. A render shares its weight with
+those of nearly the same attributes: matching may choose where a digit stands and how it is
+turned, but not which digit it is, or a 0 and a 1 upside down would do as well.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from metasim.scene.graph import Scene
 __all__ = ["Pool", "match"]
 
 _BANDWIDTHS = (0.25, 0.5, 1.0, 2.0)
+_NEIGHBOURS = 16
 
 
 @dataclass(frozen=True)
@@ -66,14 +69,22 @@ def match(
     for node in sorted({s for s, _ in codec.entries}):
         name = codec.names[node]
         columns = blocks.get(f"{name} readings", blocks.get(name, every))
-        weights = _weights(features[:, columns], target[:, columns])
         rows = torch.nonzero(batch.name_id == node).squeeze(-1)
+        points = codec.points(latent[rows], batch.name_id[rows])
+        alone = torch.equal(batch.batch[rows], torch.arange(len(scenes)))
+        neighbours = _nearest(points) if alone else None
+        weights = _weights(features[:, columns], target[:, columns], neighbours)
         mine = weights[batch.batch[rows]]
         pools.append(Pool(node, mine / mine.sum(), latent[rows]))
     return pools
 
 
-def _weights(known: Tensor, target: Tensor) -> Tensor:
+def _nearest(points: Tensor) -> Tensor:
+    """For each point (n, P) the places (n, k) of the nearest ones, itself among them."""
+    return torch.cdist(points, points).topk(min(_NEIGHBOURS, len(points)), largest=False).indices
+
+
+def _weights(known: Tensor, target: Tensor, neighbours: Tensor | None) -> Tensor:
     scale = float(median_distance(torch.cat([known[-1000:], target[:1000]])))
     kernel = RBF([scale * b for b in _BANDWIDTHS])
-    return kernel_mean_matching(kernel(known, known), kernel(known, target).mean(dim=1))
+    return kernel_mean_matching(kernel(known, known), kernel(known, target).mean(dim=1), neighbours)

@@ -16,6 +16,7 @@ from metasim.learn.codec import SceneCodec
 from metasim.learn.discrepancies import RBF, Discrepancy, make_discrepancy
 from metasim.learn.discrepancies.kernels import frozen_scale
 from metasim.learn.editor import edit_scenes, make_editor
+from metasim.learn.examples import Examples, make_examples
 from metasim.learn.features import (
     Classroom,
     FeatureExtractor,
@@ -57,6 +58,7 @@ class Prepared:
         pools: the warm start; empty where it is off.
         renders: images drawn for the features.
         error: for each label, how badly the features read it; empty where unknown.
+        examples: renders and their features, for a gradient that learns from such.
     """
 
     extractor: FeatureExtractor
@@ -65,6 +67,7 @@ class Prepared:
     pools: tuple[Pool, ...]
     renders: int
     error: dict[str, float]
+    examples: tuple[Examples, ...] = ()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that :meth:`Preparation.restore` needs, as a checkpoint holds it."""
@@ -75,12 +78,17 @@ class Prepared:
             "pools": [[pool.node, pool.weights, pool.latent] for pool in self.pools],
             "feature_renders": self.renders,
             "error": self.error,
+            "examples": [[e.nodes, e.scene, e.features] for e in self.examples],
         }
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """The parts that preparing needs, and their settings."""
+    """The parts that preparing needs, and their settings.
+
+    Attributes:
+        examples: how many renders to hand on to the gradient estimator, at most.
+    """
 
     codec: SceneCodec
     renderer: Renderer
@@ -91,6 +99,7 @@ class Preparation:
     seed: int
     progress: Progress
     device: torch.device
+    examples: int = 0
 
     def run(self, target: Images) -> Prepared:
         """Teach the features, match the target, fit the discrepancy.
@@ -118,7 +127,15 @@ class Preparation:
             blocks=extractor.blocks,
         )
         held = self._seen(extractor, held_out, "held out")
-        return Prepared(extractor, discrepancy, held, tuple(pools), taught.renders, taught.error)
+        return Prepared(
+            extractor,
+            discrepancy,
+            held,
+            tuple(pools),
+            taught.renders,
+            taught.error,
+            self._examples(taught),
+        )
 
     def restore(self, state: Mapping[str, Any]) -> Prepared:
         """What :meth:`Prepared.state_dict` described.
@@ -135,6 +152,7 @@ class Preparation:
             tuple(Pool(node, weights, latent) for node, weights, latent in state["pools"]),
             state["feature_renders"],
             state["error"],
+            tuple(Examples(*parts) for parts in state["examples"]),
         )
 
     @property
@@ -189,6 +207,14 @@ class Preparation:
         editor.min_scale = options.noise_start
         scenes = [grammar.sample(rng) for _ in range(count)]
         return edit_scenes(editor, scenes, derive(self.seed, "near edit", number))
+
+    def _examples(self, taught: Taught) -> tuple[Examples, ...]:
+        """The latest renders, as training would see them."""
+        if not self.examples:
+            return ()
+        scenes, images = taught.scenes[-self.examples :], taught.images[-self.examples :]
+        features = self._seen(taught.extractor, images, "examples")
+        return make_examples(self.codec, scenes, features, self.training.batch_size)
 
     @torch.no_grad()
     def _seen(self, extractor: FeatureExtractor, images: Images, name: str) -> Tensor:

@@ -20,6 +20,7 @@ from metasim.errors import TrainingError
 from metasim.learn.codec import SceneCodec
 from metasim.learn.editor import SceneEditor, edit_scenes, make_editor
 from metasim.learn.evaluation import attribute_values
+from metasim.learn.examples import Examples
 from metasim.learn.gradients import Estimate, GradientEstimator, Step, make_estimator
 from metasim.learn.objective import Objective
 from metasim.learn.options import Editor, Gradient, Training
@@ -50,6 +51,7 @@ class Trainer:
         gradient: which estimator.
         seed: of the run.
         pools: the warm start; empty where there is none.
+        examples: what was rendered before training, for estimators that learn from it.
         task: the task reward, where there is one.
         attempt, epoch, step: where the run stands; epochs and steps count over all attempts.
         recent: the steps of the epoch that is going on.
@@ -65,6 +67,7 @@ class Trainer:
     gradient: Gradient
     seed: int
     pools: Sequence[Pool] = ()
+    examples: Sequence[Examples] = ()
     task: TaskReward | None = None
     attempt: int = 0
     step: int = 0
@@ -114,7 +117,7 @@ class Trainer:
         self.renders_before = self.objective.renders
         generator = torch.Generator().manual_seed(derive(seed, "warm-up"))
         self._build(seed)
-
+        self.estimator.study(self.examples, self.generator("examples", self.attempt))
         warm_up(
             self.editor,
             self.grammar,

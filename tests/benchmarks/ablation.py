@@ -73,7 +73,9 @@ class Shared:
         """What a run with these features and this warm start would begin with."""
         if (kind, warm) not in self._made:
             training = changed(self.bench.experiment.training, warm_start=warm)
-            made = self.bench.prepare(features=(self.features[kind],), training=training)
+            made = self.bench.prepare(
+                features=(self.features[kind],), training=training, gradient=ESTIMATORS["surrogate"]
+            )
             self._made[kind, warm] = made
         return self._made[kind, warm]
 

@@ -13,6 +13,7 @@ from torch_geometric.data import Batch
 
 from metasim.learn.discrepancies import Comparison
 from metasim.learn.editor import Edit, EditDistribution
+from metasim.learn.examples import Examples
 from metasim.learn.objective import Objective
 from metasim.render.base import Rendered
 from metasim.scene.graph import Scene
@@ -62,6 +63,11 @@ class GradientEstimator(ABC):
     With w the discrepancy's witness function, the exact gradient is
     ``E[w(features(scene)) * d log q(scene)]``, or, along the draw, ``E[dw/du * du]``.
     """
+
+    def study(  # noqa: B027 - most learn nothing
+        self, examples: Sequence[Examples], generator: torch.Generator
+    ) -> None:
+        """Learn from what was rendered before the first step."""
 
     @abstractmethod
     def estimate(self, step: Step, objective: Objective) -> Estimate:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from metasim.learn.examples import Examples
 from metasim.learn.gradients.base import Estimate, GradientEstimator, Step, advantage, along
 from metasim.learn.objective import Objective
 
 __all__ = ["SurrogateEstimator"]
+
+_PASSES = 20  # over the examples known before the first step
 
 
 class _Surrogate(nn.Module):
@@ -61,8 +65,14 @@ class SurrogateEstimator(GradientEstimator):
             self.network = _Surrogate(inputs, width, outputs)
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=1e-3, fused=True)
         self.buffer, self.inner_steps, self.fit_steps = buffer, inner_steps, fit_steps
-        self.memory: list[_Memory] = []
+        self.memory: list[Examples] = []
         self.calls = 0
+
+    def study(self, examples: Sequence[Examples], generator: torch.Generator) -> None:
+        """Learn what is known: else the first steps, by a network that knows nothing, lead away."""
+        for batch in examples:
+            self.remember(batch)
+        self.fit(_PASSES * len(self.memory), generator)
 
     def estimate(self, step: Step, objective: Objective) -> Estimate:
         """Render and learn from it, or go by what was learned."""
@@ -73,7 +83,7 @@ class SurrogateEstimator(GradientEstimator):
         if self.calls % self.inner_steps == 0:
             rendered = objective.draw_edited(step.scenes, latent, step.batch.name_id)
             features = objective.features_of(rendered, step.generator)
-            self.remember(inputs.detach(), step.batch.batch, features)
+            self.remember(Examples(inputs.detach(), step.batch.batch, features))
             self.fit(self.fit_steps, step.generator)
             predicted = self.network(inputs, step.batch.batch, scenes)
             residual = features - predicted.detach()
@@ -81,7 +91,7 @@ class SurrogateEstimator(GradientEstimator):
             last, rendered = self.memory[-1], None
             predicted = self.network(inputs, step.batch.batch, scenes)
             with torch.no_grad():
-                missed = last.features - self.network(last.nodes, last.scene, len(last.features))
+                missed = last.features - self.network(last.nodes, last.scene, len(last))
             pick = torch.randint(len(missed), (scenes,), generator=step.generator)
             residual = missed[pick]
         self.calls += 1
@@ -93,10 +103,10 @@ class SurrogateEstimator(GradientEstimator):
         loss = along(edit, slope, step.distribution, lambda: advantage(compare(features)))
         return Estimate(loss, float(value.detach()), features, edit, rendered)
 
-    def remember(self, nodes: Tensor, scene: Tensor, features: Tensor) -> None:
-        """Keep renders: nodes (N, F), their scenes (N,), and the features (B, D)."""
-        self.memory.append(_Memory(nodes, scene, features))
-        while sum(len(m.features) for m in self.memory) > self.buffer and len(self.memory) > 1:
+    def remember(self, batch: Examples) -> None:
+        """Keep a batch of renders, and forget the oldest that there is no room for."""
+        self.memory.append(batch)
+        while sum(len(m) for m in self.memory) > self.buffer and len(self.memory) > 1:
             del self.memory[0]
 
     def fit(self, steps: int, generator: torch.Generator) -> None:
@@ -104,7 +114,7 @@ class SurrogateEstimator(GradientEstimator):
         for i in range(steps):
             pick = -1 if i == 0 else int(torch.randint(len(self.memory), (), generator=generator))
             past = self.memory[pick]
-            predicted = self.network(past.nodes, past.scene, len(past.features))
+            predicted = self.network(past.nodes, past.scene, len(past))
             loss = (predicted - past.features).square().mean()
             self.optimiser.zero_grad()
             loss.backward()
@@ -123,13 +133,5 @@ class SurrogateEstimator(GradientEstimator):
         """Take over what :meth:`state_dict` gave."""
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.memory = [_Memory(*parts) for parts in state["memory"]]
+        self.memory = [Examples(*parts) for parts in state["memory"]]
         self.calls = state["calls"]
-
-
-class _Memory(NamedTuple):
-    """A batch of past renders: nodes (N, F), their scenes (N,), features (B, D)."""
-
-    nodes: Tensor
-    scene: Tensor
-    features: Tensor

@@ -44,7 +44,7 @@ class Training(Options):
     warm_start: bool = True
     anneal: Share = 0.5
     noise_start: PositiveFloat = 0.05
-    noise_end: PositiveFloat = 0.005
+    noise_end: PositiveFloat = 0.002
     epoch_steps: PositiveInt = 10
     images_every: PositiveInt = 5
     p_value: Share = 0.05

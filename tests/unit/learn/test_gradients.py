@@ -23,6 +23,7 @@ from metasim.learn import options
 from metasim.learn.codec import SceneCodec
 from metasim.learn.discrepancies import KernelMMD
 from metasim.learn.editor import EditDistribution
+from metasim.learn.examples import Examples, make_examples
 from metasim.learn.features import PixelFeatures
 from metasim.learn.features.base import to_tensor
 from metasim.learn.gradients import Estimate, GradientEstimator, Step, make_estimator
@@ -379,6 +380,25 @@ def test_the_surrogate_s_gradient_becomes_the_exact_one() -> None:
     mean, exact = torch.stack(found).mean(dim=0), problem.exact()
     assert float(torch.cosine_similarity(mean, exact, dim=0)) > 0.95
     assert 0.7 < float(mean.norm() / exact.norm()) < 1.4
+
+
+def test_a_surrogate_that_studied_examples_is_right_from_its_first_steps() -> None:
+    problem = PROBLEMS["mixture"]()
+    objective, exact = problem.objective(), problem.exact()
+    generator = torch.Generator().manual_seed(0)
+    scenes = [problem.grammar.widened().sample(stream(3, i)) for i in range(1500)]
+    examples = make_examples(problem.codec, scenes, objective.features(scenes, generator), 128)
+    assert [len(batch) for batch in examples] == [128] * 11 + [92]
+
+    def cosine(known: Sequence[Examples]) -> float:
+        estimator = problem.estimator(options.Surrogate(inner_steps=1, fit_steps=1))
+        estimator.study(known, generator)
+        steps = [problem.step(32, i) for i in range(5)]
+        found = [problem.gradient(estimator.estimate(s, objective).loss) for s in steps]
+        return float(torch.cosine_similarity(torch.stack(found).mean(dim=0), exact, dim=0))
+
+    assert cosine(examples) > 0.9
+    assert cosine(()) < 0.7
 
 
 @pytest.mark.parametrize("inner", [1, 3])
