@@ -51,7 +51,7 @@ def make_preparation(experiment: Experiment, renderer: Renderer, progress: Progr
         experiment.seed,
         progress,
         resolve_device(experiment.device),
-        gradient.buffer if isinstance(gradient, Surrogate) else 0,
+        examples=gradient.buffer if isinstance(gradient, Surrogate) else 0,
     )
 
 

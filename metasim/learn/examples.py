@@ -45,7 +45,5 @@ def make_examples(
     found = []
     for start in range(0, len(scenes), size):
         batch = codec.encode(scenes[start : start + size])
-        latent = codec.to_latent(batch.value, batch.name_id)
-        nodes = codec.replaced(batch, latent)
-        found.append(Examples(nodes, batch.batch, features[start : start + size]))
+        found.append(Examples(batch.x, batch.batch, features[start : start + size]))
     return tuple(found)

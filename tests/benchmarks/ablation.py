@@ -73,6 +73,7 @@ class Shared:
         """What a run with these features and this warm start would begin with."""
         if (kind, warm) not in self._made:
             training = changed(self.bench.experiment.training, warm_start=warm)
+            # Prepared for the surrogate, it holds examples; other gradients have no use for them.
             made = self.bench.prepare(
                 features=(self.features[kind],), training=training, gradient=ESTIMATORS["surrogate"]
             )

@@ -17,6 +17,7 @@ from metasim.scene.grammar import SceneGrammar
 from metasim.scene.graph import Scene
 
 GRAMMAR = load_grammar(Path(__file__).parents[3] / "assets/grammars/mnist_rot.yaml").grammar
+CODEC = SceneCodec(GRAMMAR)
 NOISE = 0.2
 
 
@@ -27,17 +28,15 @@ def drawn(count: int, name: str, yaw: float | None = None) -> tuple[list[Scene],
     wide = GRAMMAR.widened()
     scenes = [wide.sample(stream(1, name, i)) for i in range(count)]
     if yaw is not None:
-        codec = SceneCodec(GRAMMAR)
-        batch = codec.encode(scenes)
-        scenes = codec.decode(scenes, torch.full_like(batch.value, yaw))
+        batch = CODEC.encode(scenes)
+        scenes = CODEC.decode(scenes, torch.full_like(batch.value, yaw))
     return scenes, torch.arange(count) % 2 == 0
 
 
 def features(scenes: list[Scene], symmetric: Tensor) -> Tensor:
     """The yaw on a circle, for symmetric ones as an average over both ways up; with noise."""
-    codec = SceneCodec(GRAMMAR)
-    batch = codec.encode(scenes)
-    angle = torch.pi * codec.to_latent(batch.value, batch.name_id)[batch.name_id == 1, 0]
+    batch = CODEC.encode(scenes)
+    angle = torch.pi * CODEC.to_latent(batch.value, batch.name_id)[batch.name_id == 1, 0]
     points = torch.stack([angle.cos(), angle.sin()], dim=1)
     twice = torch.stack([(2 * angle).cos(), (2 * angle).sin()], dim=1)
     seen = torch.cat([torch.where(symmetric[:, None], 0.0, points), twice], dim=1)
@@ -46,9 +45,9 @@ def features(scenes: list[Scene], symmetric: Tensor) -> Tensor:
 
 def test_no_weight_goes_to_what_only_looks_alike_the_other_way_up() -> None:
     known, target = drawn(1500, "known"), drawn(400, "target", yaw=90.0)
-    (pool,) = match(SceneCodec(GRAMMAR), known[0], features(*known), features(*target), {})
-    wanted = SceneCodec(GRAMMAR).encode(target[0][:1])
-    latent = SceneCodec(GRAMMAR).to_latent(wanted.value, wanted.name_id)[1]
+    (pool,) = match(CODEC, known[0], features(*known), features(*target), {})
+    wanted = CODEC.encode(target[0][:1])
+    latent = CODEC.to_latent(wanted.value, wanted.name_id)[1]
     away = wrap(pool.latent - latent).abs().squeeze(1)
     assert float(pool.weights.sum()) == pytest.approx(1, abs=1e-5)
     # Half of all images look the same at 270 degrees: matching image by image gives that a
