@@ -110,8 +110,7 @@ class EditDistribution:
         rows = torch.arange(len(edit.component))
         mean, scale = self.mean[rows, edit.component], self.scale[rows, edit.component]
         density = self._normal(edit.latent.detach() - mean, scale)
-        weight = self.logits.log_softmax(dim=-1)[rows, edit.component]
-        return self._by_scene(density + weight * self.mask.any(dim=-1))
+        return self._by_scene(density + self._log_weight(edit.component))
 
     def log_density(self, latent: Tensor, component: Tensor | None = None) -> Tensor:
         """Log density (B,) at positions (N, A), summed over components and nodes.
@@ -126,17 +125,20 @@ class EditDistribution:
         """
         difference = latent.unsqueeze(1) - self.mean
         difference = torch.where(self.periodic.unsqueeze(1), wrap(difference), difference)
-        density = self._normal(difference, self.scale) + self.logits.log_softmax(dim=-1)
+        density = self._normal(difference, self.scale)
         if component is not None:
             joint = density.gather(1, component.unsqueeze(1)).squeeze(1)
-            return self._by_scene(joint * self.mask.any(dim=-1))
-        return self._by_scene(torch.logsumexp(density, dim=-1))
+            return self._by_scene(joint + self._log_weight(component))
+        return self._by_scene(torch.logsumexp(density + self.logits.log_softmax(dim=-1), dim=-1))
 
     def component_log_prob(self, edit: Edit) -> Tensor:
         """Log weight (B,) of the drawn components alone."""
-        rows = torch.arange(len(edit.component))
-        weight = self.logits.log_softmax(dim=-1)[rows, edit.component]
-        return self._by_scene(weight * self.mask.any(dim=-1))
+        return self._by_scene(self._log_weight(edit.component))
+
+    def _log_weight(self, component: Tensor) -> Tensor:
+        """Of each node's component (N,); zero where a node has nothing to learn."""
+        weight = self.logits.log_softmax(dim=-1).gather(1, component.unsqueeze(1)).squeeze(1)
+        return weight * self.mask.any(dim=-1)
 
     def _normal(self, difference: Tensor, scale: Tensor) -> Tensor:
         mask = self.mask if difference.dim() == self.mask.dim() else self.mask.unsqueeze(1)
