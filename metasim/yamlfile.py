@@ -57,6 +57,18 @@ class Document:
     mistakes: list[Mistake] = field(default_factory=list)
     broken: set[Place] = field(default_factory=set)
 
+    def get(self, place: Place) -> Any:
+        """What stands at ``place``, or None."""
+        data = self.data
+        for step in place:
+            if isinstance(data, dict):
+                data = data.get(step)
+            elif isinstance(data, list) and isinstance(step, int) and step < len(data):
+                data = data[step]
+            else:
+                return None
+        return data
+
     def mark(self, place: Place, *, key: bool = False) -> Mark:
         """Where ``place`` was written, or else the nearest thing around it.
 

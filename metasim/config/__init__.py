@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from metasim.config import overrides as command_line
-from metasim.config.checks import experiment_mistakes, grammar_file_mistakes, renderer_mistakes
+from metasim.config.checks import experiment_mistakes, renderer_mistakes
 from metasim.config.draft import (
     complete_experiment,
     complete_grammar,
     complete_renderer,
     renderer_options,
 )
+from metasim.config.grammars import crossing_mistakes
 from metasim.config.schema import json_schema
 from metasim.config.settings import (
     Experiment,
@@ -74,7 +75,12 @@ def load_experiment(path: Path, overrides: Sequence[str] = (), *, files: bool = 
         lambda spec, _place: renderer_options(spec, Path(os.path.abspath(path)).parent),
     )
     complete_experiment(document, path.stem)
-    experiment, mistakes = check(Experiment, document, document.broken)
+    crossing = {
+        **crossing_mistakes(document, ("grammar",)),
+        **crossing_mistakes(document, ("target", "grammar")),
+    }
+    experiment, mistakes = check(Experiment, document, document.broken, crossing)
+    mistakes += crossing.values()
     mistakes += experiment_mistakes(document, files=files)
     if experiment is None or mistakes or document.mistakes:
         raise _all(document, mistakes)
@@ -89,8 +95,11 @@ def load_grammar(path: Path) -> GrammarFile:
     """
     document = _read_mapping(path)
     complete_grammar(document)
-    found, mistakes = check(GrammarDocument, document, document.broken)
-    mistakes += grammar_file_mistakes(document)
+    crossing = crossing_mistakes(document, ())
+    found, mistakes = check(GrammarDocument, document, document.broken, crossing)
+    mistakes += crossing.values()
+    if document.data.get("renderer") is not None:
+        mistakes += renderer_mistakes(document, ("renderer",), ())
     if found is None or mistakes or document.mistakes:
         raise _all(document, mistakes)
     return GrammarFile(SceneGrammar(root=found.root, max_nodes=found.max_nodes), found.renderer)

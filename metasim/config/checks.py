@@ -11,28 +11,23 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from metasim.config.draft import get
 from metasim.config.renderers import (
     drawing_mistakes,
     drawn_size,
     find,
-    grammar_nodes,
     option_mistakes,
 )
 from metasim.config.settings import RendererSpec
-from metasim.config.validation import show
 from metasim.errors import Mistake
 from metasim.learn.options import Pathwise
 from metasim.render.base import Renderer
-from metasim.rng import stream
 from metasim.scene.grammar import SceneGrammar
 from metasim.yamlfile import Document, Place
 
-__all__ = ["experiment_mistakes", "grammar_file_mistakes", "renderer_mistakes"]
+__all__ = ["experiment_mistakes", "renderer_mistakes"]
 
 _GRAMMAR = TypeAdapter(SceneGrammar)
 _RENDERER = TypeAdapter(RendererSpec)
-_SAMPLES = 8
 
 
 def experiment_mistakes(document: Document, *, files: bool = True) -> list[Mistake]:
@@ -45,17 +40,12 @@ def experiment_mistakes(document: Document, *, files: bool = True) -> list[Mista
         files: whether the images and weights it names must be there.
     """
     grammar = _part(document, ("grammar",), _GRAMMAR)
-    mistakes = [
-        *renderer_mistakes(document, ("renderer",), ("grammar",)),
-        *_grammar_mistakes(document, ("grammar",), grammar),
-    ]
+    mistakes = renderer_mistakes(document, ("renderer",), ("grammar",))
     if grammar and not grammar.learnable:
         message = "nothing can be learned: no numeric attribute is marked mutable: true"
         mistakes.append(document.mistake(("grammar",), message))
-    if get(document.data, ("target", "grammar")) is not None:
-        target = _part(document, ("target", "grammar"), _GRAMMAR)
+    if document.get(("target", "grammar")) is not None:
         mistakes += renderer_mistakes(document, ("target", "renderer"), ("target", "grammar"))
-        mistakes += _grammar_mistakes(document, ("target", "grammar"), target)
         mistakes += _size_mistakes(document)
     mistakes += _gradient_mistakes(document)
     mistakes += _task_mistakes(document)
@@ -66,26 +56,12 @@ def experiment_mistakes(document: Document, *, files: bool = True) -> list[Mista
     return list(dict.fromkeys(mistakes))
 
 
-def grammar_file_mistakes(document: Document) -> list[Mistake]:
-    """What does not exist or fit in the document of a grammar's own file."""
-    data = dict(document.data)
-    written = data.pop("renderer", None)
-    try:
-        grammar = _GRAMMAR.validate_json(json.dumps(data), strict=True)
-    except ValidationError:
-        grammar = None
-    mistakes = _grammar_mistakes(document, (), grammar)
-    if written is not None:
-        mistakes += renderer_mistakes(document, ("renderer",), ())
-    return mistakes
-
-
 def _part(document: Document, place: Place, kind: TypeAdapter[Any]) -> Any:
     """The valid part at ``place``, or None."""
     if any(place[: len(start)] == start for start in document.broken):
         return None
     try:
-        return kind.validate_json(json.dumps(get(document.data, place)), strict=True)
+        return kind.validate_json(json.dumps(document.get(place)), strict=True)
     except ValidationError:
         return None
 
@@ -111,41 +87,13 @@ def renderer_mistakes(
     )
     mistakes = option_mistakes(document, place, found, spec.options, written_here)
     if grammar is not None:
-        written = get(document.data, grammar)
+        written = document.get(grammar)
         mistakes += drawing_mistakes(document, grammar, written, found, spec.use)
     return mistakes
 
 
-def _grammar_mistakes(
-    document: Document, place: Place, grammar: SceneGrammar | None
-) -> list[Mistake]:
-    """Counts that are no whole numbers, and what only sampling shows."""
-    mistakes = [
-        document.mistake((*here, "count"), f"must be a whole number >= 0, got {show(count)}")
-        for here, node in grammar_nodes(place, get(document.data, place))
-        if (count := node.get("count")) is not None and _no_count(count)
-    ]
-    if grammar is None or mistakes:
-        return mistakes
-    rng = stream(0, "configuration", "check")
-    try:
-        for _ in range(_SAMPLES):
-            grammar.sample(rng)
-    except ValueError as error:
-        return [document.mistake(place, str(error))]
-    return []
-
-
-def _no_count(written: Any) -> bool:
-    """Whether a constant is no whole number; types and distributions are judged elsewhere."""
-    if isinstance(written, str):
-        return True
-    number = isinstance(written, (int, float)) and not isinstance(written, bool)
-    return number and (written < 0 or written != int(written))
-
-
 def _gradient_mistakes(document: Document) -> list[Mistake]:
-    if get(document.data, ("gradient", "use")) != Pathwise().use:
+    if document.get(("gradient", "use")) != Pathwise().use:
         return []
     spec = _part(document, ("renderer",), _RENDERER)
     found = find(spec.use, spec.folder) if spec else ""
@@ -179,7 +127,7 @@ def _size_mistakes(document: Document) -> list[Mistake]:
 
 def _task_mistakes(document: Document) -> list[Mistake]:
     """Whether the task has labelled images: a folder's, or those of the target's grammar."""
-    task, target = get(document.data, ("task",)), get(document.data, ("target",))
+    task, target = document.get(("task",)), document.get(("target",))
     if not (isinstance(task, dict) and isinstance(target, dict)):
         return []
     named = task.get("images") is not None or ("task", "images") in document.broken
@@ -199,7 +147,7 @@ def _differentiable(found: type[Renderer]) -> bool:
 
 def _folder_mistakes(document: Document, place: Place) -> list[Mistake]:
     """Whether the folder named at ``place`` is there and holds a file."""
-    written = get(document.data, place)
+    written = document.get(place)
     if not isinstance(written, str):
         return []
     folder = Path(written)
@@ -213,7 +161,7 @@ def _folder_mistakes(document: Document, place: Place) -> list[Mistake]:
 
 def _weights_mistakes(document: Document) -> list[Mistake]:
     """Whether the weights of pretrained features are there."""
-    features = get(document.data, ("features",))
+    features = document.get(("features",))
     listed = isinstance(features, list)
     mistakes = []
     for index, entry in enumerate(features if listed else [features]):

@@ -58,7 +58,7 @@ def renderer_options(spec: Any, folder: Path) -> frozenset[str] | None:
 
 def _inline_grammar(document: Document, place: Place) -> None:
     """Put the grammar of the file named at ``place`` there."""
-    written = get(document.data, place)
+    written = document.get(place)
     if not isinstance(written, str):
         return
     path = _absolute(document.mark(place), written)
@@ -88,7 +88,7 @@ def _resolve_paths(document: Document, model: Any) -> None:
 
 def complete_renderer(document: Document, place: Place) -> None:
     """Note the folder of a ``module:Class``; make its path-like options absolute."""
-    spec = get(document.data, place)
+    spec = document.get(place)
     if not isinstance(spec, dict):
         return
     use = spec.get("use")
@@ -135,18 +135,6 @@ def folder_of(mark: Mark) -> Path:
     """The folder that paths written at ``mark`` are relative to."""
     here = mark.file in ("", COMMAND_LINE)
     return Path.cwd() if here else Path(os.path.abspath(mark.file)).parent
-
-
-def get(data: Any, place: Place) -> Any:
-    """What stands at ``place``, or None."""
-    for step in place:
-        if isinstance(data, dict):
-            data = data.get(step)
-        elif isinstance(data, list) and isinstance(step, int) and step < len(data):
-            data = data[step]
-        else:
-            return None
-    return data
 
 
 def _put(data: Any, place: Place, value: Any) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from metasim.config.grammars import grammar_nodes
 from metasim.config.validation import type_mistake
 from metasim.errors import Mistake, PluginError, did_you_mean
 from metasim.render.base import Renderer
@@ -17,7 +18,6 @@ __all__ = [
     "drawing_mistakes",
     "drawn_size",
     "find",
-    "grammar_nodes",
     "option_mistakes",
     "option_names",
 ]
@@ -136,18 +136,6 @@ def drawing_mistakes(
                 message = f"the renderer {use!r} knows no {name!r} of a {kind!r}; {near}"
                 mistakes.append(document.mistake((*here, "attributes", name), message, key=True))
     return mistakes
-
-
-def grammar_nodes(place: Place, grammar: Any) -> Iterator[tuple[Place, dict[str, Any]]]:
-    """Every node in a grammar's plain data, right or wrong, with its place."""
-    waiting = [((*place, "root"), grammar.get("root") if isinstance(grammar, dict) else None)]
-    while waiting:
-        here, node = waiting.pop(0)
-        if isinstance(node, dict):
-            yield here, node
-            children = node.get("children")
-            if isinstance(children, list):
-                waiting += [((*here, "children", i), child) for i, child in enumerate(children)]
 
 
 def _hints(found: type[Renderer]) -> dict[str, Any]:

@@ -38,7 +38,10 @@ _BOUNDS = {
 
 
 def check(
-    model: type[M], document: Document, broken: Collection[Place] = ()
+    model: type[M],
+    document: Document,
+    broken: Collection[Place] = (),
+    told: Collection[Place] = (),
 ) -> tuple[M | None, list[Mistake]]:
     """The model that a document describes, or what is wrong with it.
 
@@ -48,9 +51,11 @@ def check(
         model: what the document should be.
         document: as read; positions come from its marks.
         broken: places known to be wrong already; nothing is said of them or below them.
+        told: places of which a mistake is told already; a rule that the whole around one
+            breaks is passed over, since it says the same from further away.
 
     Returns:
-        The model and no mistakes, or None and at least one, unless all are in ``broken``.
+        The model and no mistakes, or None and at least one, unless all are known already.
     """
     payload = _listed(model, document.data)
     try:
@@ -61,7 +66,10 @@ def check(
     by_place: dict[Place, list[ErrorDetails]] = {}
     for detail in found:
         place = _place(detail, document.data)
-        if not any(place[: len(start)] == start for start in broken) and not _echo(detail):
+        known_already = any(_within(place, start) for start in broken) or (
+            detail["type"] == "value_error" and any(_within(spot, place) for spot in told)
+        )
+        if not known_already and not _echo(detail):
             by_place.setdefault(place, []).append(detail)
     return None, [
         _mistake(document, place, details, known)
@@ -141,6 +149,10 @@ def _place(detail: ErrorDetails, data: Any) -> Place:
     return tuple(place)
 
 
+def _within(place: Place, around: Place) -> bool:
+    return place[: len(around)] == around
+
+
 def _echo(detail: ErrorDetails) -> bool:
     """Whether a list is only called too short because some entry of it is wrong."""
     length = detail.get("ctx", {}).get("min_length", 0)
@@ -150,7 +162,7 @@ def _echo(detail: ErrorDetails) -> bool:
 
 def _superseded(place: Place, details: list[ErrorDetails], by_place: Mapping[Place, Any]) -> bool:
     """Whether only types are wrong here, while another union member got further."""
-    deeper = any(len(p) > len(place) and p[: len(place)] == place for p in by_place)
+    deeper = any(p != place and _within(p, place) for p in by_place)
     return deeper and all(d["type"] in _EXPECTED for d in details)
 
 

@@ -12,7 +12,7 @@ from bisect import bisect_right
 from functools import cached_property, lru_cache
 from itertools import accumulate
 from statistics import NormalDist
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,7 @@ __all__ = [
 
 _STANDARD = NormalDist()
 _TINY = 1e-12
+_T = TypeVar("_T")
 
 
 class Distribution(BaseModel, ABC):
@@ -58,6 +59,11 @@ class Distribution(BaseModel, ABC):
         """One value drawn with ``rng``."""
         return self.quantile(rng.random())
 
+    @property
+    def support(self) -> tuple[Value, ...] | None:
+        """Every value it may give; None where they are a continuum."""
+        return None
+
 
 class Constant(Distribution):
     """Always the same value."""
@@ -67,6 +73,11 @@ class Constant(Distribution):
     def quantile(self, u: float) -> Value:
         """The value itself."""
         return self.value
+
+    @property
+    def support(self) -> tuple[Value, ...]:
+        """The value itself."""
+        return (self.value,)
 
 
 class Uniform(Distribution):
@@ -213,6 +224,11 @@ class Choice(Distribution):
         """The value whose share of the unit interval holds ``u``."""
         return self.values[bisect_right(self._ends, u)]
 
+    @property
+    def support(self) -> tuple[Value, ...]:
+        """The values that have a weight."""
+        return _weighted(self.values, self.weights)
+
 
 class Mixture(Distribution):
     """One of several distributions, equally likely or with the given weights."""
@@ -241,12 +257,27 @@ class Mixture(Distribution):
         stop = self._ends[index] if index < len(self._ends) else 1.0
         return self.components[index].quantile((u - start) / (stop - start))
 
+    @property
+    def support(self) -> tuple[Value, ...] | None:
+        """What the components that have a weight may give."""
+        found: list[Value] = []
+        for component in _weighted(self.components, self.weights):
+            if component.support is None:
+                return None
+            found += component.support
+        return tuple(found)
+
 
 def _check_weights(weights: tuple[float, ...], count: int) -> None:
     if len(weights) != count:
         raise ValueError(f"there must be {count} weights, one for each value, got {len(weights)}")
     if sum(weights) <= 0:
         raise ValueError("at least one weight must be above 0")
+
+
+def _weighted(items: tuple[_T, ...], weights: tuple[float, ...] | None) -> tuple[_T, ...]:
+    pairs = zip(items, weights or (1.0,) * len(items), strict=True)
+    return tuple(item for item, weight in pairs if weight > 0)
 
 
 def _cumulative(weights: tuple[float, ...]) -> list[float]:

@@ -6,6 +6,7 @@ attributes are those whose distribution is to be learned (Kar et al., "Meta-Sim"
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import cached_property
 from statistics import NormalDist
@@ -14,6 +15,7 @@ from typing import Annotated, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -21,7 +23,16 @@ from pydantic import (
     model_validator,
 )
 
-from metasim.scene.distributions import Choice, Constant, Distribution, Mixture, Prior, Uniform
+from metasim.scene.distributions import (
+    Choice,
+    Constant,
+    Distribution,
+    Mixture,
+    Prior,
+    Uniform,
+    VonMises,
+    WrappedNormal,
+)
 from metasim.scene.graph import Attributes, Node, Scene, Value
 
 __all__ = ["Attribute", "Correlation", "GrammarNode", "SceneGrammar"]
@@ -29,6 +40,25 @@ __all__ = ["Attribute", "Correlation", "GrammarNode", "SceneGrammar"]
 _STANDARD = NormalDist()
 _M = TypeVar("_M", bound=BaseModel)
 _NAME = r"^[A-Za-z_][A-Za-z0-9_-]*$"
+
+
+def _ascending(ends: tuple[float, float]) -> tuple[float, float]:
+    if not ends[0] < ends[1]:
+        raise ValueError(f"range must be [low, high] with low < high, got {list(ends)}")
+    return ends
+
+
+def _whole(count: int | Distribution) -> int | Distribution:
+    """A count of which every possible value is a whole number, so that sampling cannot fail."""
+    values = count.support if isinstance(count, Distribution) else (count,)
+    if values is None:
+        raise ValueError(
+            "must be a whole number >= 0 or a choice of such, got a distribution over all numbers"
+        )
+    for value in values:
+        if isinstance(value, str) or value < 0 or value != int(value):
+            raise ValueError(f"must be a whole number >= 0, got {value!r}")
+    return count
 
 
 class _Model(BaseModel):
@@ -49,33 +79,50 @@ class Attribute(_Model):
 
     prior: Prior
     unit: str = ""
-    range: tuple[float, float] | None = None
+    range: Annotated[tuple[float, float], AfterValidator(_ascending)] | None = None
     mutable: bool = False
     periodic: bool = False
 
     @model_validator(mode="after")
     def _range_fits(self) -> Attribute:
-        if self.range is not None and not self.range[0] < self.range[1]:
-            raise ValueError(f"range must be [low, high] with low < high, got {list(self.range)}")
         if self.range is None and (self.mutable or self.periodic):
             which = "mutable" if self.mutable else "periodic"
-            raise ValueError(f"a {which} attribute must have a range: [low, high]")
-        if self.range is not None and self.categories is not None:
-            raise ValueError("an attribute with named values has no range; remove it")
-        if self.categories is None and _may_be_named(self.prior):
+            raise ValueError(
+                f"a {which} attribute must have a range: [low, high]; named values have none, so "
+                f"that they cannot be {which}"
+            )
+        if self.range is not None and _may_be_text(self.prior):
+            raise ValueError("an attribute with text for values has no range; remove it")
+        if self.categories is None and _may_be_text(self.prior):
             raise ValueError("an attribute must have either numbers or named values, not both")
+        return self
+
+    @model_validator(mode="after")
+    def _circle_fits(self) -> Attribute:
+        for part in _parts(self.prior):
+            if isinstance(part, (VonMises, WrappedNormal)) and not self.periodic:
+                raise ValueError(
+                    "a distribution on the circle needs range: [low, high] and periodic: true"
+                )
+            if isinstance(part, VonMises) and self.range is not None:
+                around = self.range[1] - self.range[0]
+                if not math.isclose(part.period, around, rel_tol=1e-4):
+                    raise ValueError(
+                        f"von_mises must have the range's width as its period: add period: "
+                        f"{around:g} (got {part.period:g})"
+                    )
         return self
 
     @cached_property
     def categories(self) -> tuple[Value, ...] | None:
-        """The values it can take, sorted, where they are named ones; else None."""
-        values = _named_values(self.prior)
-        return tuple(sorted(set(values), key=str)) if values is not None else None
+        """The values it can take, sorted, where they are named ones; else None.
 
-    @property
-    def learnable(self) -> bool:
-        """Whether it is mutable and numeric."""
-        return self.mutable and self.categories is None
+        Text is named, and so are the values of a choice, unless a range says that they are
+        numbers.
+        """
+        named = self.range is None and all(_is_named(part) for part in _parts(self.prior))
+        values = self.prior.support if named else None
+        return tuple(sorted(set(values), key=str)) if values is not None else None
 
     def fit(self, value: Value) -> Value:
         """``value`` brought into the range: wrapped if periodic, clipped if not.
@@ -93,26 +140,23 @@ class Attribute(_Model):
         return min(max(value, low), high)
 
 
-def _named_values(prior: Distribution) -> tuple[Value, ...] | None:
-    """The values of a prior over strings or integers that are choices, else None."""
-    if isinstance(prior, Choice):
-        return prior.values
-    if isinstance(prior, Constant):
-        return (prior.value,) if isinstance(prior.value, str) else None
+def _parts(prior: Distribution) -> Iterator[Distribution]:
+    """A distribution, or the components of a mixture, however deep."""
     if isinstance(prior, Mixture):
-        parts = [_named_values(component) for component in prior.components]
-        if all(part is not None for part in parts):
-            return tuple(value for part in parts for value in part or ())
-    return None
+        for component in prior.components:
+            yield from _parts(component)
+    else:
+        yield prior
 
 
-def _may_be_named(prior: Distribution) -> bool:
-    """Whether a prior may give a string."""
-    if isinstance(prior, Choice):
-        return any(isinstance(value, str) for value in prior.values)
-    if isinstance(prior, Mixture):
-        return any(_may_be_named(component) for component in prior.components)
-    return isinstance(prior, Constant) and isinstance(prior.value, str)
+def _is_named(prior: Distribution) -> bool:
+    return isinstance(prior, Choice) or (
+        isinstance(prior, Constant) and isinstance(prior.value, str)
+    )
+
+
+def _may_be_text(prior: Distribution) -> bool:
+    return any(isinstance(v, str) for part in _parts(prior) for v in part.support or ())
 
 
 class Correlation(_Model):
@@ -131,7 +175,7 @@ class GrammarNode(_Model):
     Attributes:
         name: its name; ``<name>.<attribute>`` names an attribute everywhere.
         kind: what a renderer draws.
-        count: how many of it its parent has: a number, or a distribution over numbers.
+        count: how many of it its parent has: a whole number, or a distribution over such.
         attributes: by name.
         correlations: between pairs of its attributes.
         children: its child nodes.
@@ -139,7 +183,7 @@ class GrammarNode(_Model):
 
     name: str = Field(pattern=_NAME)
     kind: str = Field(pattern=_NAME)
-    count: NonNegativeInt | Prior = 1
+    count: Annotated[NonNegativeInt | Prior, AfterValidator(_whole)] = 1
     attributes: dict[Annotated[str, Field(pattern=_NAME)], Attribute] = {}
     correlations: tuple[Correlation, ...] = ()
     children: tuple[GrammarNode, ...] = ()
@@ -191,6 +235,21 @@ class GrammarNode(_Model):
             }
         )
 
+    def sample_count(self, rng: np.random.Generator) -> int:
+        """How many of it one parent has."""
+        return self.count if isinstance(self.count, int) else int(self.count.sample(rng))
+
+    @property
+    def most_nodes(self) -> int:
+        """How many nodes there are at most in one of it: itself and all below."""
+        return 1 + sum(child._most * child.most_nodes for child in self.children)
+
+    @property
+    def _most(self) -> int:
+        if isinstance(self.count, int):
+            return self.count
+        return max(int(value) for value in self.count.support or ())
+
     def walk(self) -> Iterator[GrammarNode]:
         """This node and all below it, depth first."""
         yield self
@@ -203,7 +262,8 @@ class SceneGrammar(_Model):
 
     Attributes:
         root: its root node; there is one of it in every scene.
-        max_nodes: a scene with more nodes is refused (a guard against runaway counts).
+        max_nodes: a grammar of which a scene may have more nodes is refused (a guard against
+            runaway counts).
     """
 
     root: GrammarNode
@@ -218,6 +278,15 @@ class SceneGrammar(_Model):
             seen.add(node.name)
         return self
 
+    @model_validator(mode="after")
+    def _not_too_large(self) -> SceneGrammar:
+        if (largest := self.root.most_nodes) > self.max_nodes:
+            raise ValueError(
+                f"a scene may have {largest} nodes, more than max_nodes = {self.max_nodes}; lower "
+                "the counts or raise max_nodes"
+            )
+        return self
+
     @cached_property
     def nodes(self) -> dict[str, GrammarNode]:
         """The grammar's nodes by name, depth first."""
@@ -230,15 +299,11 @@ class SceneGrammar(_Model):
             f"{node.name}.{name}": attribute
             for node in self.nodes.values()
             for name, attribute in node.attributes.items()
-            if attribute.learnable
+            if attribute.mutable
         }
 
     def sample(self, rng: np.random.Generator) -> Scene:
-        """One scene; its seed is drawn from ``rng`` as well.
-
-        Raises:
-            ValueError: when a count is not a whole number, or the scene grows too large.
-        """
+        """One scene; its seed is drawn from ``rng`` as well."""
         seed = int(rng.integers(2**63))
         nodes: list[Node] = []
         self._grow(self.root, -1, rng, nodes)
@@ -248,11 +313,9 @@ class SceneGrammar(_Model):
         self, node: GrammarNode, parent: int, rng: np.random.Generator, into: list[Node]
     ) -> None:
         index = len(into)
-        if index >= self.max_nodes:
-            raise ValueError(f"the scene has more than max_nodes = {self.max_nodes} nodes")
         into.append(Node(node.name, node.kind, node.sample_attributes(rng), parent))
         for child in node.children:
-            for _ in range(_count(child, rng)):
+            for _ in range(child.sample_count(rng)):
                 self._grow(child, index, rng, into)
 
     def widened(self) -> SceneGrammar:
@@ -261,7 +324,7 @@ class SceneGrammar(_Model):
         def widen(node: GrammarNode) -> GrammarNode:
             attributes = {
                 name: _replace(a, prior=Uniform(low=a.range[0], high=a.range[1]))
-                if a.learnable and a.range
+                if a.mutable and a.range
                 else a
                 for name, a in node.attributes.items()
             }
@@ -275,12 +338,3 @@ def _replace(model: _M, **changes: Any) -> _M:
     """A validated copy with changed fields; unlike model_copy it drops cached properties."""
     fields = {name: getattr(model, name) for name in type(model).model_fields}
     return type(model)(**{**fields, **changes})
-
-
-def _count(node: GrammarNode, rng: np.random.Generator) -> int:
-    if isinstance(node.count, int):
-        return node.count
-    count = node.count.sample(rng)
-    if isinstance(count, str) or count != int(count) or count < 0:
-        raise ValueError(f"the count of {node.name!r} must be a whole number >= 0, got {count!r}")
-    return int(count)

@@ -79,6 +79,7 @@ def test_every_mistake_of_every_file_is_told_at_once(write: Write, folder: Path)
         ("experiment.yaml", 12, 14, "discrepancy"),
         ("other.yaml", 6, 13, f"{root}.0.kind"),
         ("other.yaml", 7, 14, f"{root}.0.count"),
+        ("other.yaml", 8, 13, f"{root}.1.name"),
         ("other.yaml", 11, 31, f"{root}.1.attributes.yaw.prior.normal.std"),
         ("other.yaml", 11, 41, f"{root}.1.attributes.yaw.prior.normal.sd"),
         ("other.yaml", 11, 58, f"{root}.1.attributes.yaw.range.1"),
@@ -275,9 +276,17 @@ def test_a_pathwise_gradient_needs_a_differentiable_renderer(write: Write) -> No
         ("count: 1.5", "must be a whole number >= 0, got 1.5"),
         ("count: many", "must be a whole number >= 0, got 'many'"),
         ("count: [1]", "must be a whole number or a distribution such as"),
-        ("count: {uniform: {low: 1.2, high: 1.3}}", "the count of 'digit' must be a whole number"),
+        (
+            "count: {uniform: {low: 1.2, high: 1.3}}",
+            "count: must be a whole number >= 0 or a choice",
+        ),
+        ("count: {choice: {values: [1, 2.5]}}", "count: must be a whole number >= 0, got 2.5"),
+        (
+            "count: {choice: {values: [1, 2000], weights: [99, 1]}}",
+            "2001 nodes, more than max_nodes",
+        ),
         ("count: {uniform: {low: 1}}", "high: is missing"),
-        ("count: 2000", "more than max_nodes = 1000"),
+        ("count: 2000", "2001 nodes, more than max_nodes = 1000"),
         ("attributes: {x: {prior: true}}", "must be a distribution such as"),
         ("attributes: {x: {prior: {}}}", "exactly one key"),
         ("attributes: {x: {prior: {norml: {mean: 1}}}}", "did you mean 'normal'?"),
@@ -291,19 +300,59 @@ def test_a_pathwise_gradient_needs_a_differentiable_renderer(write: Write) -> No
         ("attributes: {x: {prior: 1, range: [2, 1]}}", "low < high"),
         ("attributes: {x: {prior: 1, unit: 3}}", "must be text, got 3"),
         ("attributes: {x: {piror: 1, prior: 2}}", "did you mean 'prior'?"),
-        ("correlations: [{between: [a, b], value: 0.5}]", "names 'a'"),
+        (
+            "attributes: {yaw: {prior: 1}, x: {prior: 1}}\n"
+            "      correlations: [{between: [x, yav], value: 0.5}]",
+            "between.1: must be an attribute of the node, got 'yav'; did you mean 'yaw'?",
+        ),
+        ("name: scene", "two nodes are called 'scene'"),
+        (
+            "attributes: {x: {prior: {von_mises: {mean: 1, kappa: 5}}, range: [0, 6.2832], "
+            "periodic: true}}",
+            "add period: 6.2832 (got 360)",
+        ),
+        ("attributes: {x: {prior: {wrapped_normal: {mean: 1, std: 5}}}}", "periodic: true"),
         ("kind: 3 d", "must match"),
     ],
 )
 def test_mistakes_in_a_grammar(tmp_path: Path, node: str, said: str) -> None:
-    kind = "" if node.startswith("kind") else "      kind: digit\n"
-    text = (
-        f"root:\n  name: scene\n  kind: scene\n  children:\n    - name: digit\n{kind}      {node}\n"
-    )
+    own = {"name": "digit", "kind": "digit"}
+    lines = [f"{key}: {value}" for key, value in own.items() if not node.startswith(key)]
+    child = "\n      ".join([*lines, node])
+    text = f"root:\n  name: scene\n  kind: scene\n  children:\n    - {child}\n"
     found = grammar_mistakes(tmp_path / "g.yaml", text)
     assert len(found) == 1, found
     assert said in str(found[0])
     assert found[0].line >= 1
+
+
+def test_no_mistake_in_a_grammar_hides_another(tmp_path: Path) -> None:
+    text = """\
+root:
+  name: scene
+  kind: scene
+  children:
+    - name: digit
+      kind: digit
+      count: 1.5
+      attributes:
+        x: {prior: {normal: {mean: 0, std: 0}}, range: [2, 1]}
+        y: {prior: 1}
+      correlations:
+        - {between: [x, q], value: 0.5}
+        - {between: [x, y], value: 2}
+    - name: digit
+      kind: digit
+"""
+    found = grammar_mistakes(tmp_path / "g.yaml", text)
+    assert [(m.line, m.key.partition("children.")[2]) for m in found] == [
+        (7, "0.count"),
+        (9, "0.attributes.x.prior.normal.std"),
+        (9, "0.attributes.x.range"),
+        (12, "0.correlations.0.between.1"),
+        (13, "0.correlations.1.value"),
+        (14, "1.name"),
+    ]
 
 
 @pytest.mark.parametrize("text", ["", "- 1\n", "just text\n", "3\n"])

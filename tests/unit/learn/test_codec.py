@@ -114,7 +114,7 @@ def test_only_learnable_attributes_change_and_they_stay_in_range(
             assert list(old.attributes) == list(new.attributes)
             for name, spec in grammar.nodes[old.name].attributes.items():
                 value = new.attributes[name]
-                if not spec.learnable:
+                if not spec.mutable:
                     assert bits(value) == bits(old.attributes[name])
                     continue
                 assert isinstance(value, float)

@@ -132,18 +132,21 @@ def test_a_child_that_is_never_there_is_not_in_any_scene():
     ],
 )
 def test_counts_that_are_no_whole_numbers_are_refused(count):
-    one = grammar({}, count=count)
-    with pytest.raises(ValueError, match=r"count of 'digit' must be a whole number"):
-        one.sample(np.random.default_rng(0))
+    with pytest.raises(ValidationError, match="must be a whole number >= 0"):
+        grammar({}, count=count)
 
 
-def test_a_scene_that_grows_too_large_is_refused():
-    one = SceneGrammar.model_validate(
-        {"root": {"name": "a", "kind": "k", "children": [{"name": "b", "kind": "k", "count": 9}]},
-         "max_nodes": 5}
-    )  # fmt: skip
-    with pytest.raises(ValueError, match="more than max_nodes = 5"):
-        one.sample(np.random.default_rng(0))
+def test_a_grammar_whose_scenes_may_grow_too_large_is_refused():
+    leaf = {"name": "c", "kind": "k", "count": {"choice": {"values": [1, 3], "weights": [9, 1]}}}
+    branch = {"name": "b", "kind": "k", "count": 2, "children": [leaf]}
+    root = {"name": "a", "kind": "k", "children": [branch]}
+    with pytest.raises(ValidationError, match="may have 9 nodes, more than max_nodes = 8"):
+        SceneGrammar.model_validate({"root": root, "max_nodes": 8})
+    one = SceneGrammar.model_validate({"root": root, "max_nodes": 9})
+    sizes = {len(one.sample(np.random.default_rng(seed)).nodes) for seed in range(40)}
+    assert max(sizes) <= 9
+    leaf["count"]["choice"]["weights"] = [1, 0]
+    assert SceneGrammar.model_validate({"root": root, "max_nodes": 5})
 
 
 # --- correlations -------------------------------------------------------------------------
@@ -166,7 +169,11 @@ def test_other_marginals_keep_their_shape_and_others_stay_independent():
         {
             "a": {"prior": {"uniform": {"low": 0, "high": 1}}},
             "free": {"prior": normal(0, 1)},
-            "b": {"prior": {"von_mises": {"mean": 0, "kappa": 5}}},
+            "b": {
+                "prior": {"von_mises": {"mean": 0, "kappa": 5}},
+                "range": [-180, 180],
+                "periodic": True,
+            },
             "c": {"prior": normal(0, 1)},
         },
         correlations=[
@@ -214,6 +221,15 @@ def test_named_values_of_a_mixture_are_all_its_components():
         Attribute.model_validate({"prior": {"mixture": {"components": [*parts, normal(0, 1)]}}})
 
 
+def test_a_choice_of_numbers_with_a_range_is_a_number_and_can_be_learned():
+    yaw = {"prior": {"choice": {"values": [90, 200, 370]}}, "range": [0, 360], "periodic": True}
+    one = grammar({"yaw": {**yaw, "mutable": True}})
+    assert one.learnable["digit.yaw"].categories is None
+    rng = np.random.default_rng(0)
+    values = {one.sample(rng).nodes[1].attributes["yaw"] for _ in range(50)}
+    assert values == {90, 200, 10}
+
+
 def test_widened_makes_the_learnable_uniform_and_leaves_the_rest():
     one = grammar(
         {
@@ -244,7 +260,11 @@ def test_a_grammar_that_was_used_equals_and_pickles_like_a_fresh_one():
         return grammar(
             {
                 "x": {"prior": normal(0, 1)},
-                "yaw": {"prior": {"von_mises": {"mean": 0, "kappa": 2}}},
+                "yaw": {
+                    "prior": {"von_mises": {"mean": 0, "kappa": 2}},
+                    "range": [0, 360],
+                    "periodic": True,
+                },
             },
             correlations=[{"between": ["x", "yaw"], "value": 0.5}],
         )
@@ -283,8 +303,18 @@ def test_a_grammar_cannot_be_changed():
         ({"prior": 0, "range": [0, math.inf]}, "finite"),
         ({"prior": 0, "mutable": True}, "a mutable attribute must have a range"),
         ({"prior": 0, "periodic": True}, "a periodic attribute must have a range"),
-        ({"prior": "mug", "range": [0, 1]}, "named values has no range"),
-        ({"prior": {"choice": {"values": [1, 2]}}, "range": [0, 3]}, "named values has no range"),
+        ({"prior": "mug", "range": [0, 1]}, "text for values has no range"),
+        ({"prior": {"choice": {"values": [1, "a"]}}, "range": [0, 3]}, "text for values"),
+        ({"prior": {"choice": {"values": [1, 2]}}, "mutable": True}, "named values have none"),
+        ({"prior": {"wrapped_normal": {"mean": 0, "std": 1}}, "range": [0, 9]}, "periodic: true"),
+        (
+            {
+                "prior": {"mixture": {"components": [5, {"von_mises": {"mean": 0, "kappa": 1}}]}},
+                "range": [0, 9],
+                "periodic": True,
+            },
+            "add period: 9",
+        ),
         ({"prior": 0, "units": "deg"}, "units"),
         ({}, "prior"),
     ],
