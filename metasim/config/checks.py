@@ -19,7 +19,7 @@ from metasim.config.renderers import (
 )
 from metasim.config.settings import RendererSpec
 from metasim.errors import Mistake
-from metasim.learn.options import Pathwise
+from metasim.learn.options import ClasswiseMMD, Pathwise, SimulatorFeatures
 from metasim.render.base import Renderer
 from metasim.scene.grammar import SceneGrammar
 from metasim.yamlfile import Document, Place
@@ -27,7 +27,6 @@ from metasim.yamlfile import Document, Place
 __all__ = ["experiment_mistakes", "renderer_mistakes"]
 
 _GRAMMAR = TypeAdapter(SceneGrammar)
-_RENDERER = TypeAdapter(RendererSpec)
 
 
 def experiment_mistakes(document: Document, *, files: bool = True) -> list[Mistake]:
@@ -49,6 +48,7 @@ def experiment_mistakes(document: Document, *, files: bool = True) -> list[Mista
         mistakes += _size_mistakes(document)
     mistakes += _gradient_mistakes(document)
     mistakes += _task_mistakes(document)
+    mistakes += _class_mistakes(document)
     if files:
         mistakes += _folder_mistakes(document, ("target", "images"))
         mistakes += _folder_mistakes(document, ("task", "images"))
@@ -66,6 +66,20 @@ def _part(document: Document, place: Place, kind: TypeAdapter[Any]) -> Any:
         return None
 
 
+def _renderer(document: Document, place: Place) -> RendererSpec | None:
+    """The renderer named at ``place``, whatever else is amiss there; None where none is."""
+    written = document.get(place)
+    use = written.get("use") if isinstance(written, dict) else None
+    if not isinstance(use, str):
+        return None
+    options, folder = written.get("options"), written.get("folder")
+    return RendererSpec(
+        use=use,
+        options=options if isinstance(options, dict) else {},
+        folder=Path(folder) if isinstance(folder, str) else None,
+    )
+
+
 def renderer_mistakes(
     document: Document, place: Place, grammar: Place | None = None
 ) -> list[Mistake]:
@@ -76,7 +90,7 @@ def renderer_mistakes(
         place: of the renderer's specification.
         grammar: place of the grammar it is to draw, if any.
     """
-    spec = _part(document, place, _RENDERER)
+    spec = _renderer(document, place)
     if spec is None:
         return []
     found = find(spec.use, spec.folder)
@@ -93,10 +107,10 @@ def renderer_mistakes(
 
 
 def _gradient_mistakes(document: Document) -> list[Mistake]:
-    if document.get(("gradient", "use")) != Pathwise().use:
+    spec = _renderer(document, ("renderer",))
+    if document.get(("gradient", "use")) != Pathwise().use or spec is None:
         return []
-    spec = _part(document, ("renderer",), _RENDERER)
-    found = find(spec.use, spec.folder) if spec else ""
+    found = find(spec.use, spec.folder)
     if isinstance(found, str) or _differentiable(found):
         return []
     message = (
@@ -114,7 +128,7 @@ def _size_mistakes(document: Document) -> list[Mistake]:
     place: Place = ("target", "renderer", "options", "image_size")
     learner, target = (
         drawn_size(find(spec.use, spec.folder), spec.options) if spec else None
-        for spec in (_part(document, start, _RENDERER) for start in (("renderer",), place[:2]))
+        for spec in (_renderer(document, start) for start in (("renderer",), place[:2]))
     )
     if learner is None or target is None or learner == target:
         return []
@@ -139,6 +153,21 @@ def _task_mistakes(document: Document) -> list[Mistake]:
         "the task out"
     )
     return [document.mistake(("task",), message, key=True)]
+
+
+def _class_mistakes(document: Document) -> list[Mistake]:
+    """Whether a discrepancy that compares class by class has features that tell classes."""
+    written = document.get(("features",))
+    entries = written if isinstance(written, list) else [written]
+    used = {str(entry.get("use")) for entry in entries if isinstance(entry, dict)}
+    classwise = document.get(("discrepancy", "use")) == ClasswiseMMD().use
+    if not classwise or not used or SimulatorFeatures().use in used:
+        return []
+    message = (
+        "'classwise_mmd' needs features that tell classes, which "
+        f"{' and '.join(sorted(used))} do not; use simulator features, or another discrepancy"
+    )
+    return [document.mistake(("discrepancy", "use"), message)]
 
 
 def _differentiable(found: type[Renderer]) -> bool:

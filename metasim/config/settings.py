@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Field, NonNegativeInt, PositiveInt, Tag
+from pydantic import AfterValidator, Discriminator, Field, NonNegativeInt, Tag
 
 from metasim.learn.options import (
     MMD,
@@ -76,19 +77,19 @@ class GrammarTarget(Options):
     """
 
     grammar: SceneGrammar
-    count: PositiveInt = 1000
+    count: Annotated[int, Field(ge=8)] = 1000
     seed: NonNegativeInt = 0
     renderer: RendererSpec
 
 
 def _target_member(written: Any) -> str | None:
     if isinstance(written, dict):
-        return next((name for name in ("images", "grammar") if name in written), None)
-    return "images" if isinstance(written, ImagesTarget) else "grammar"
+        return next((f"<{name}>" for name in ("images", "grammar") if name in written), None)
+    return "<images>" if isinstance(written, ImagesTarget) else "<grammar>"
 
 
 Target = Annotated[
-    Annotated[ImagesTarget, Tag("images")] | Annotated[GrammarTarget, Tag("grammar")],
+    Annotated[ImagesTarget, Tag("<images>")] | Annotated[GrammarTarget, Tag("<grammar>")],
     Discriminator(
         _target_member,
         custom_error_type="target",
@@ -107,6 +108,21 @@ class Output(Options):
 
     dir: Path = Path("results")
     tensorboard: bool = False
+
+
+def _folder_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise ValueError(
+            "must begin with a letter or digit and hold letters, digits, '.', '_' and '-' alone, "
+            f"since a folder is called so; got {name!r}"
+        )
+    return name
+
+
+def _device(name: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]+)?", name):
+        raise ValueError(f"must be auto, cpu, mps, cuda or cuda:N (N from 0), got {name!r}")
+    return name
 
 
 class Experiment(Options):
@@ -129,9 +145,9 @@ class Experiment(Options):
         output: where results go.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
+    name: Annotated[str, Field(max_length=100), AfterValidator(_folder_name)]
     seed: NonNegativeInt = 0
-    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:[0-9]+)?)$")
+    device: Annotated[str, AfterValidator(_device)] = "auto"
     grammar: SceneGrammar
     renderer: RendererSpec
     target: Target

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -212,12 +213,12 @@ def _describe_one(detail: ErrorDetails, around: Slot | None) -> str:
         word, bound = _BOUNDS[kind]
         return f"must be {word} {context[bound]:g}, got {show(given)}"
     if kind == "literal_error":
-        return f"must be {context['expected']}, got {show(given)}"
+        known = re.findall(r"'([^']+)'", context["expected"])
+        return f"must be {context['expected']}, got {show(given)}{_advice(given, known)}"
     if kind == "union_tag_invalid":
         tags = [tag.strip(" '") for tag in context["expected_tags"].split(",")]
-        near = did_you_mean(str(context["tag"]), tags)
-        advice = f"; {near}" if near.startswith("did") else ""
-        return f"must be one of {', '.join(tags)}, got {show(context['tag'])}{advice}"
+        given = context["tag"]
+        return f"must be one of {', '.join(tags)}, got {show(given)}{_advice(given, tags)}"
     if kind == "union_tag_not_found" and context["discriminator"] == f"'{TAG}'":
         return f"must name its kind with the key {TAG!r}"
     if kind == "too_short":
@@ -229,3 +230,8 @@ def _describe_one(detail: ErrorDetails, around: Slot | None) -> str:
     if kind == "value_error":
         return str(context["error"])
     return f"{detail['msg'][:1].lower()}{detail['msg'][1:]}, got {show(given)}"
+
+
+def _advice(given: Any, known: Sequence[str]) -> str:
+    near = did_you_mean(str(given), known)
+    return f"; {near}" if near.startswith("did") else ""

@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from metasim.errors import DataError, MissingExtraError, PluginError, did_you_mean
+from metasim.errors import DataError, MissingExtraError
 from metasim.learn.features.base import Standardised
 from metasim.learn.features.weights import fingerprint, load_into, read_weights
 
-__all__ = ["MODELS", "PretrainedFeatures", "load_pretrained"]
+__all__ = ["PretrainedFeatures", "load_pretrained"]
 
 _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _HALF = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
@@ -51,8 +51,6 @@ _MODELS = {
     "dinov2_vitl14": _Model(1024, hub="facebook/dinov2-large"),
     "dinov2_vitg14": _Model(1536, hub="facebook/dinov2-giant"),
 }
-MODELS = tuple(_MODELS)
-"""The networks that can be asked for."""
 
 _VGG19 = (64, 64, 0, 128, 128, 0, *[256] * 4, 0, *[512] * 4, 0, *[512] * 4, 0)
 
@@ -61,7 +59,7 @@ class PretrainedFeatures(Standardised):
     """A frozen network behind the resizing and the scaling that it was trained with.
 
     Args:
-        model: one of :data:`MODELS`.
+        model: one of :data:`metasim.learn.options.features.PretrainedModel`.
         network: scaled images (B, 3, size, size) to features (B, D).
     """
 
@@ -102,19 +100,14 @@ def load_pretrained(model: str, weights: Path | None = None) -> PretrainedFeatur
     """The features of a network by name.
 
     Args:
-        model: one of :data:`MODELS`.
+        model: one of :data:`metasim.learn.options.features.PretrainedModel`.
         weights: a local state dict, or for DINOv2 a local model folder; without it the usual
             hub is asked.
 
     Raises:
-        PluginError: when there is no such model.
         MissingExtraError: when torchvision or transformers is needed and not installed.
         DataError: when the weights cannot be had, or are another network's.
     """
-    if model not in _MODELS:
-        raise PluginError(
-            f"the model must be a known one, got {model!r}; {did_you_mean(model, MODELS)}"
-        )
     with torch.random.fork_rng(devices=[]):  # building a network draws weights to begin with
         if _MODELS[model].hub:
             return PretrainedFeatures(model, _Dino(_dino(model, weights)))

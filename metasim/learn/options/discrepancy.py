@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt
 
 from metasim.learn.options.base import Options
 
@@ -20,6 +20,10 @@ __all__ = [
 ]
 
 
+Bandwidths = Annotated[tuple[Annotated[float, Field(ge=1e-3, le=1e3)], ...], Field(min_length=1)]
+"""Multiples of the median distance; beyond these bounds every kernel value is 0 or 1."""
+
+
 class MMD(Options):
     """Maximum mean discrepancy (Gretton et al., JMLR 2012).
 
@@ -31,7 +35,7 @@ class MMD(Options):
 
     use: Literal["mmd"] = "mmd"
     kernel: Literal["rbf", "rational_quadratic"] = "rbf"
-    bandwidths: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (0.25, 0.5, 1.0, 2.0)
+    bandwidths: Bandwidths = (0.25, 0.5, 1.0, 2.0)
     unbiased: bool = True
 
 
@@ -40,7 +44,7 @@ class RandomFourierMMD(Options):
 
     use: Literal["mmd_rff"] = "mmd_rff"
     frequencies: PositiveInt = 512
-    bandwidths: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (0.25, 0.5, 1.0, 2.0)
+    bandwidths: Bandwidths = (0.25, 0.5, 1.0, 2.0)
 
 
 class Energy(Options):
@@ -72,7 +76,7 @@ class ClasswiseMMD(Options):
     """Mean over classes of the MMD between images of that class, by predicted class."""
 
     use: Literal["classwise_mmd"] = "classwise_mmd"
-    bandwidths: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (0.25, 0.5, 1.0, 2.0)
+    bandwidths: Bandwidths = (0.25, 0.5, 1.0, 2.0)
 
 
 Discrepancy = Annotated[

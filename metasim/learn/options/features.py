@@ -13,6 +13,7 @@ __all__ = [
     "Features",
     "PixelFeatures",
     "PretrainedFeatures",
+    "PretrainedModel",
     "RandomConvFeatures",
     "SimulatorFeatures",
     "TaskNetFeatures",
@@ -79,18 +80,33 @@ class TaskNetFeatures(Options):
     size: PositiveInt = 64
 
 
+PretrainedModel = Literal[
+    "inception_v3",
+    "vgg19",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "dinov2_vits14",
+    "dinov2_vitb14",
+    "dinov2_vitl14",
+    "dinov2_vitg14",
+]
+"""The networks that can be asked for."""
+
+
 class PretrainedFeatures(Options):
     """The features of a pretrained network of torchvision or transformers.
 
     Attributes:
-        model: "inception_v3", "vgg19", "resnet18" (34, 50, 101, 152) or "dinov2_vits14" (b, l,
-            g); all but "vgg19" with local weights need the extra ``vision``.
+        model: all but "vgg19" with local weights need the extra ``vision``.
         weights: a local state dict (for DINOv2 a model folder); without it the usual hub is
             asked.
     """
 
     use: Literal["pretrained"] = "pretrained"
-    model: str = "inception_v3"
+    model: PretrainedModel = "inception_v3"
     weights: Path | None = None
 
 

@@ -93,7 +93,7 @@ def test_every_mistake_of_every_file_is_told_at_once(write: Write, folder: Path)
     ("line", "said"),
     [
         ("nmae: x", "unknown key; did you mean 'name'?"),
-        ("name: a/b", "must match"),
+        ("name: a/b", "since a folder is called so; got 'a/b'"),
         ("name: 3", "must be text, got 3"),
         ("seed: 1.5", "must be a whole number, got 1.5"),
         ("seed: '1'", "must be a whole number, got '1'"),
@@ -117,13 +117,15 @@ def test_every_mistake_of_every_file_is_told_at_once(write: Write, folder: Path)
             "discrepancy: {use: mmd, kernel: rfb}",
             "must be 'rbf' or 'rational_quadratic', got 'rfb'",
         ),
-        ("discrepancy: {use: mmd, bandwidths: [1, -1]}", "must be above 0, got -1"),
+        ("discrepancy: {use: mmd, bandwidths: [1, -1]}", "must be at least 0.001, got -1"),
+        ("discrepancy: {use: mmd_rff, bandwidths: [1e300]}", "must be at most 1000, got 1e+300"),
+        ("features: {use: pretrained, model: vgg20}", "got 'vgg20'; did you mean 'vgg19'?"),
         ("task: {images: nowhere}", "nowhere does not exist"),
         ("task: {groups: 1}", "must be at least 2, got 1"),
         ("refine: {}", "unknown key"),
         ("output: results", "must be a mapping, got 'results'"),
         ("output: {dir: 3}", "must be text, got 3"),
-        ("device: cuda:x", "must match"),
+        ("device: cuda:x", "must be auto, cpu, mps, cuda or cuda:N (N from 0), got 'cuda:x'"),
     ],
 )
 def test_one_mistake_is_told_once_and_in_words(write: Write, line: str, said: str) -> None:
@@ -174,6 +176,7 @@ def test_parts_that_must_be_there(write: Write) -> None:
     [
         ("target: {}", "must hold either images: FOLDER or grammar: FILE"),
         ("target: {count: 3}", "must hold either images: FOLDER or grammar: FILE"),
+        ("target: {grammar: grammar.yaml, count: 7}", "must be at least 8, got 7"),
         ("target: {images: images, grammar: grammar.yaml}", "got both; remove one"),
         ("target: {images: images, count: 3}", "unknown key; known: images, resize"),
         ("target: {images: nowhere}", "nowhere does not exist"),
@@ -194,6 +197,39 @@ def test_a_target_that_cannot_be_used(write: Write, folder: Path, line: str, sai
     found = mistakes(write(f"{head}{line}\n"))
     assert len(found) == 1, found
     assert said in str(found[0])
+
+
+def test_mistakes_in_a_target_are_told_all_at_once_in_their_places(write: Write) -> None:
+    found = mistakes(
+        write(
+            HEAD + "target:\n"
+            "  grammar: grammar.yaml\n"
+            "  count: -5\n"
+            "  seed: hello\n"
+            "  cuont: 3\n"
+            "  resize: true\n"
+            "  renderer: {option: {split: target}, options: {nose: 1}}\n"
+        )
+    )
+    first = 2 + HEAD.count("\n")
+    assert [(m.line - first, m.column, m.key) for m in found] == [
+        (1, 10, "target.count"),
+        (2, 9, "target.seed"),
+        (3, 3, "target.cuont"),
+        (4, 3, "target.resize"),
+        (5, 14, "target.renderer.option"),
+        (5, 49, "target.renderer.options.nose"),
+    ]
+    assert "did you mean 'count'?" in found[2].message
+
+
+def test_classes_are_compared_by_features_that_tell_them(write: Write) -> None:
+    text = HEAD + TARGET + "features: [pixels, random_conv]\ndiscrepancy: {use: classwise_mmd}\n"
+    text = text.replace("[pixels, random_conv]", "[{use: pixels}, {use: random_conv}]")
+    (found,) = mistakes(write(text))
+    assert found.key == "discrepancy.use"
+    assert "pixels and random_conv do not" in found.message
+    load_experiment(write(text.replace("{use: pixels}", "{use: simulator}")))
 
 
 def test_a_task_needs_labels_where_the_target_is_a_folder(write: Write, folder: Path) -> None:

@@ -58,9 +58,9 @@ def test_naming_a_grammar_replaces_the_folder_of_images(write: Write, folder: Pa
         "grammar: grammar.yaml\nrenderer: {use: 'toy_for_config:Toy'}\n"
         "target: {images: images, resize: true}\n"
     )
-    found = load_experiment(path, [f"target.grammar={folder / 'grammar.yaml'}", "target.count=4"])
+    found = load_experiment(path, [f"target.grammar={folder / 'grammar.yaml'}", "target.count=8"])
     assert isinstance(found.target, GrammarTarget)
-    assert found.target.count == 4
+    assert found.target.count == 8
 
 
 def test_another_member_drops_the_options_that_only_the_old_one_has(experiment: Path) -> None:
