@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from typing import Any
 
 from metasim.errors import Mistake, did_you_mean
 
-__all__ = ["NAME", "SPECIAL", "Findings", "read_attributes", "show"]
+__all__ = ["FRAMES", "NAME", "SPECIAL", "Findings", "read_attributes", "show"]
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
@@ -17,6 +16,7 @@ _DISTRIBUTIONS = ("Deterministic", "Gaussian", "Uniform")
 _RENAMED = {"loc_x": "x", "loc_y": "y"}
 _GLYPH_PIXELS = 28  # a digit of this size has our scale 1
 _IN_FRAME = frozenset({"loc_x", "loc_y", "yaw", "size_x", "size_y"})
+_NOT_NEGATIVE = frozenset({"size_x", "size_y", "scale", "noise"})
 _DROPPED = {
     "features": "every numeric attribute is encoded here",
     "dataset": "the renderer decides what is drawn",
@@ -24,10 +24,12 @@ _DROPPED = {
     "num_samples": "give it as metasim generate --count",
     "asset_dir": "give the glyphs' folder as renderer.options.glyphs",
     "output_dir": "give it as metasim generate --out",
-    "texture": "the renderer draws the strokes and the ground",
 }
 SPECIAL = frozenset({"mutable", "immutable", "size", *_DROPPED})
 """Keys among the attributes that are none."""
+
+FRAMES = frozenset({"scene", "background"})
+"""Kinds of nodes that stand for the picture as a whole, or for its ground."""
 
 
 class Findings:
@@ -65,26 +67,61 @@ def read_attributes(
         written: the node's ``attributes``.
         path: their JSON path.
         mutable: names of the attributes that are learned, unless the node is immutable.
-        kind: the node's kind here; a scene as a whole has no place, size or angle.
+        kind: the node's kind; one of ``FRAMES`` has no place, size or angle.
     """
     immutable = written.get("immutable", False)
     if not isinstance(immutable, bool):
         findings.wrong(f"{path}.immutable", f"must be true or false, got {show(immutable)}")
     found: dict[str, Any] = {}
     for name, spec in written.items():
-        here = f"{path}.{name}"
         if name in _DROPPED:
             findings.dropped(name, path, _DROPPED[name])
         elif name not in SPECIAL:
             learned = name in mutable and not immutable
-            attribute = _attribute(findings, name, spec, here, learned=learned)
-            if kind == "scene" and name in _IN_FRAME:
-                findings.dropped(name, path, "the picture as a whole has no place of its own")
-            elif attribute and _RENAMED.get(name, name) in found:
-                findings.wrong(here, f"{name} and {_RENAMED.get(name, name)} mean the same")
-            elif attribute:
-                found[_RENAMED.get(name, name)] = attribute
+            for ours, attribute in _ours(findings, name, spec, path, kind, learned=learned).items():
+                if ours in found:
+                    findings.wrong(f"{path}.{name}", f"another attribute here is {ours} as well")
+                found[ours] = attribute
     return _scaled(findings, found, path) if kind == "digit" else found
+
+
+def _ours(
+    findings: Findings, name: str, spec: Any, path: str, kind: str, *, learned: bool
+) -> dict[str, Any]:
+    """Our attribute for one of theirs, by its name; empty where it has no counterpart."""
+    if name == "texture":
+        return _texture(findings, spec, path, kind, learned=learned)
+    attribute = _attribute(findings, name, spec, f"{path}.{name}", learned=learned)
+    if kind in FRAMES and name in _IN_FRAME:
+        findings.dropped(name, path, "the picture as a whole has no place of its own")
+        return {}
+    return {_RENAMED.get(name, name): attribute} if attribute else {}
+
+
+def _texture(
+    findings: Findings, spec: Any, path: str, kind: str, *, learned: bool
+) -> dict[str, Any]:
+    """A digit's texture is which exemplar it is, a background's its grey level."""
+    here = f"{path}.texture"
+    if kind == "digit":
+        if spec not in ("Random", "Deterministic"):
+            findings.wrong(here, f'must be "Random" or "Deterministic", got {show(spec)}')
+        return {"glyph": {"prior": 0}} if spec == "Deterministic" else {}
+    if kind == "scene" or isinstance(spec, str):
+        why = "only a digit's texture and a background's grey level are drawn"
+        findings.dropped("texture", path, why)
+        return {}
+    found = _attribute(findings, "texture", spec, here, learned=learned)
+    if kind != "background" or not found:
+        return {"texture": found} if found else {}
+    return {"level": found | {"prior": _share(found["prior"], spec[3]), "range": [0, 1]}}
+
+
+def _share(prior: Any, top: float) -> Any:
+    """A prior with all its numbers divided by ``top``."""
+    if isinstance(prior, dict):
+        return {key: _share(value, top) for key, value in prior.items()}
+    return prior / top
 
 
 def _attribute(
@@ -108,16 +145,26 @@ def _attribute(
     if top <= 0:
         findings.wrong(f"{path}[3]", f"max must be above 0, got {top:g}")
         return {}
-    prior = _prior(findings, how, a, b, path)
-    low = -top if name not in (*_IN_FRAME, *_RENAMED) and _reach(how, a, b) < 0 else 0
-    if name != "yaw" and not low <= a <= top:
-        findings.wrong(f"{path}[1]", f"must lie between {low:g} and max {top:g}, got {a:g}")
-    found: dict[str, Any] = {"prior": prior, "range": [low, top]}
+    if name in _NOT_NEGATIVE and a < 0:
+        findings.wrong(f"{path}[1]", f"must not be negative, got {a:g}")
+    found: dict[str, Any] = {"prior": _prior(findings, how, a, b, path)}
     if name == "yaw":
-        found |= {"unit": "deg", "periodic": True}
-    elif name in _RENAMED:
+        found |= {"range": [0, top], "unit": "deg", "periodic": True}
+    else:
+        found["range"] = _range(name, how, a, b, top)
+    if name in _RENAMED:
         found["unit"] = "px"
     return found | {"mutable": True} if learned else found
+
+
+def _range(name: str, how: Any, a: float, b: float, top: float) -> list[float]:
+    """From 0 to max, and on to wherever samples lie: in that format, max only normalises."""
+    low, high = _reach(how, a, b)
+    if name in _NOT_NEGATIVE:
+        low = 0
+    elif low < 0 and name not in _RENAMED:
+        low = min(low, -top)
+    return [min(low, 0), max(high, top)]
 
 
 def _prior(findings: Findings, how: Any, a: float, b: float, path: str) -> Any:
@@ -153,13 +200,15 @@ def _scaled(findings: Findings, found: dict[str, Any], path: str) -> dict[str, A
 
 
 def _is_number(value: Any) -> bool:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and math.isfinite(value)
+    # The bound excludes infinity and NaN, and leaves room to compute with what is within.
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e100
 
 
-def _reach(how: Any, a: float, b: float) -> float:
-    """How low a distribution goes, but for a thousandth of a normal one's mass."""
-    return a - 3 * b if how == "Gaussian" else a
+def _reach(how: Any, a: float, b: float) -> tuple[float, float]:
+    """Both ends of a distribution, but for a thousandth of a normal one's mass on each side."""
+    if how == "Gaussian":
+        return a - 3 * b, a + 3 * b
+    return a, b if how == "Uniform" else a
 
 
 def show(value: Any) -> str:

@@ -10,19 +10,28 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from metasim.errors import ConfigError, Mistake, did_you_mean
 from metasim.scene.grammar import SceneGrammar
-from metasim.scene.imported import NAME, SPECIAL, Findings, read_attributes, show
+from metasim.scene.imported import FRAMES, NAME, SPECIAL, Findings, read_attributes, show
 from metasim.yamlfile import dump
 
-__all__ = ["Imported", "import_generator"]
+__all__ = ["DRAWN", "RENDERER", "Imported", "import_generator"]
+
+RENDERER = "mnist"
+"""What an imported grammar names to be drawn with, where that draws all of it."""
+
+DRAWN: Mapping[str, frozenset[str]] = {
+    "scene": frozenset({"level", "noise"}),
+    "digit": frozenset({"class", "glyph", "x", "y", "yaw", "scale", "shear", "intensity"}),
+}
+"""The kinds and attributes that renderer draws. Stated here, since scenes know no renderer."""
 
 _NODE_KEYS = ("class", "attributes", "num_child", "child")
-_WHOLE_PICTURE = ("image", "scene", "background")
 _DEFAULT_NODES = 1000
 
 
@@ -33,11 +42,13 @@ class Imported:
     Attributes:
         grammar: in our form.
         image_size: (H, W) in pixels, None where the file gives none.
+        drawn: whether the renderer of digits draws every kind and attribute of it.
         notes: what was dropped or read in a special way, one line each.
     """
 
     grammar: SceneGrammar
     image_size: tuple[int, int] | None
+    drawn: bool
     notes: tuple[str, ...]
 
     def to_yaml(self, source: str) -> str:
@@ -47,8 +58,8 @@ class Imported:
             source: name of the file it came from.
         """
         data = self.grammar.model_dump(mode="json", exclude_defaults=True)
-        if self.image_size:
-            data["renderer"] = {"use": "mnist", "options": {"image_size": list(self.image_size)}}
+        if self.drawn and self.image_size:
+            data["renderer"] = {"use": RENDERER, "options": {"image_size": list(self.image_size)}}
         head = [f"Imported from {source}.", *(f"- {note}" for note in self.notes)]
         comments = "".join(f"# {line.encode('unicode_escape').decode()}\n" for line in head)
         return comments + dump(data)
@@ -68,11 +79,16 @@ def import_generator(path: Path) -> Imported:
         raise ConfigError(findings.mistakes)
     root = nodes[0]
     _name_nodes(root)
-    most = max(_DEFAULT_NODES, _total(root))
+    most = max(_DEFAULT_NODES, len(_walk(root)))
     grammar = SceneGrammar.model_validate({"root": root, "max_nodes": most})
     if not grammar.learnable:
         findings.note("nothing numeric is mutable, so that nothing can be learned", "$")
-    return Imported(grammar, reader.image_size, findings.lines())
+    if undrawn := _undrawn(grammar):
+        note = f"no renderer is named: {RENDERER} does not draw {', '.join(undrawn)}"
+        if reader.image_size:
+            note += "; the image size is [{}, {}]".format(*reader.image_size)
+        findings.note(note, "$")
+    return Imported(grammar, reader.image_size, not undrawn, findings.lines())
 
 
 def _read_json(path: Path, findings: Findings) -> Any:
@@ -106,6 +122,7 @@ class _Reader:
     def __init__(self, findings: Findings) -> None:
         self.findings = findings
         self.image_size: tuple[int, int] | None = None
+        self.root: dict[str, Any] = {}
         self.seen: set[str] = set()
         self.mutable: dict[str, str] = {}
 
@@ -126,22 +143,39 @@ class _Reader:
             message = f"must be an object, got {show(attributes)}"
             self.findings.wrong(f"{path}.attributes", message)
             attributes = {}
-        mutable = self._mutable(attributes, f"{path}.attributes.mutable") or mutable
+        if "mutable" in attributes:
+            mutable = self._mutable(attributes["mutable"], f"{path}.attributes.mutable")
         self.seen |= attributes.keys()
         kind, named = _kind(values, root=root)
         found = read_attributes(self.findings, attributes, f"{path}.attributes", mutable, kind)
-        if kind == "scene" and not root:
-            note = f"the node {values[0]!r} is part of the scene; its children are the scene's"
-            self.findings.note(note, path)
-            return self._children(data, path, mutable)
         if named and values:
             prior = values[0] if len(values) == 1 else {"choice": {"values": values}}
             found = {"class": {"prior": prior}, **found}
         if root:
             self._size(attributes.get("size"), f"{path}.attributes.size")
+            self.root = found
+        elif "size" in attributes:
+            self.findings.dropped("size", f"{path}.attributes", "the picture's stands at the top")
+        if kind in FRAMES and not root:
+            note = f"the node {values[0]!r} is part of the scene; its children are the scene's"
+            self.findings.note(note, path)
+            self._merge(found, f"{path}.attributes")
+            return self._children(data, path, mutable)
         children = self._children(data, path, mutable)
+        kind = "scene" if kind in FRAMES else kind
         node = {"name": kind, "kind": kind, "attributes": found, "children": children}
         return [{key: value for key, value in node.items() if value}]
+
+    def _merge(self, found: dict[str, Any], path: str) -> None:
+        """Give the root the attributes of a node that is part of the scene."""
+        for name, attribute in found.items():
+            if name not in DRAWN["scene"]:
+                why = f"a part of the scene adds only {' and '.join(sorted(DRAWN['scene']))} to it"
+                self.findings.dropped(name, path, why)
+            elif name in self.root:
+                self.findings.dropped(name, path, "the scene has one already")
+            else:
+                self.root[name] = attribute
 
     def _class(self, written: Any, path: str) -> list[Any]:
         """The values of a node's class; digits as numbers."""
@@ -171,35 +205,26 @@ class _Reader:
         if not isinstance(written, list):
             self.findings.wrong(f"{path}.child", f"must be a list of nodes, got {show(written)}")
             written = []
-        count = self._count(data.get("num_child"), f"{path}.num_child", len(written))
-        found = [
+        if "num_child" in data:
+            self._count(data["num_child"], f"{path}.num_child", len(written))
+        return [
             node
             for index, child in enumerate(written)
             for node in self.node(child, f"{path}.child[{index}]", mutable)
         ]
-        return [{**n, "count": n.get("count", 1) * count} for n in found] if count != 1 else found
 
-    def _count(self, written: Any, path: str, entries: int) -> int:
-        """How often each entry of ``child`` stands for a node."""
-        if written is None:
-            return 1
+    def _count(self, written: Any, path: str, entries: int) -> None:
+        """Note a count that is another than that of the entries, which all are taken."""
         fits = isinstance(written, list) and len(written) == 2 and written[0] == "Deterministic"
         number = written[1] if fits else None
         if isinstance(number, bool) or not isinstance(number, int) or number < 0:
             message = f'must be ["Deterministic", N] with N a whole number, got {show(written)}'
             self.findings.wrong(path, message)
-            return 1
-        if number in (0, entries):
-            return 0 if number == 0 else 1
-        if entries == 1:
-            return number
-        self.findings.wrong(
-            path, f"must be the number of entries in child, {entries}, got {number}"
-        )
-        return 1
+        elif number != entries:
+            note = f"num_child says {number}; all nodes of child are taken, {entries}"
+            self.findings.note(note, path)
 
-    def _mutable(self, attributes: dict[str, Any], path: str) -> tuple[str, ...]:
-        written = attributes.get("mutable", [])
+    def _mutable(self, written: Any, path: str) -> tuple[str, ...]:
         if not (isinstance(written, list) and all(isinstance(name, str) for name in written)):
             self.findings.wrong(path, f"must be a list of names, got {show(written)}")
             return ()
@@ -229,14 +254,12 @@ def _kind(values: list[Any], *, root: bool) -> tuple[str, bool]:
     """The kind of a node whose class has these values, and whether ``class`` names which."""
     if values and all(isinstance(v, int) for v in values):
         return "digit", True
-    if root:
+    name = re.sub(r"[^a-z0-9]+", "_", str(values[0]).lower()).strip("_") if values else ""
+    if len(values) == 1 and name == "background":
+        return "background", False
+    if root or (len(values) == 1 and name in ("image", "scene")):
         return "scene", False
-    if len(values) != 1:
-        return "object", True
-    name = re.sub(r"[^a-z0-9]+", "_", str(values[0]).lower()).strip("_")
-    if name in _WHOLE_PICTURE:
-        return "scene", False
-    return (name, False) if NAME.fullmatch(name) else ("object", True)
+    return (name, False) if len(values) == 1 and NAME.fullmatch(name) else ("object", True)
 
 
 def _name_nodes(root: dict[str, Any]) -> None:
@@ -255,9 +278,12 @@ def _walk(node: dict[str, Any]) -> list[dict[str, Any]]:
     return [node, *(below for child in node.get("children", []) for below in _walk(child))]
 
 
-def _total(node: dict[str, Any]) -> int:
-    """How many nodes a scene has at ``node`` and below."""
-    total = 1
-    for child in node.get("children", []):
-        total += child.get("count", 1) * _total(child)
-    return total
+def _undrawn(grammar: SceneGrammar) -> list[str]:
+    """What the renderer of digits does not draw: kinds, and attributes as KIND.NAME."""
+    found: list[str] = []
+    for node in grammar.nodes.values():
+        if node.kind not in DRAWN:
+            found.append(node.kind)
+        else:
+            found += [f"{node.kind}.{n}" for n in node.attributes if n not in DRAWN[node.kind]]
+    return list(dict.fromkeys(found))

@@ -30,6 +30,7 @@ BOX = 28
 Split = Literal["all", "source", "target"]
 
 _CONTENT = 20
+_LISTED = 20  # bad files that an error names
 _LARGEST = 1024  # a glyph is a small picture; anything larger is likely the wrong folder
 _IGNORED = frozenset({"thumbs.db", "desktop.ini"})
 
@@ -83,8 +84,9 @@ def load_glyphs(glyphs: str | Path, split: Split = "all") -> GlyphSet:
             with an even and with an odd number, in the order of the source.
 
     Raises:
-        DataError: when a folder or a file is missing, empty or malformed (it is named), or
-            a class has too few exemplars to be split.
+        DataError: when a folder or a file is missing, empty or malformed (it is named; of a
+            folder of images all that cannot be used), or a class has too few exemplars to
+            be split.
     """
     if split not in ("all", "source", "target"):
         raise DataError(f"split must be 'all', 'source' or 'target', got {split!r}")
@@ -193,8 +195,8 @@ def _from_folder(folder: Path) -> Mapping[str, npt.NDArray[np.uint8]]:
     found = _from_idx(pairs) if pairs else _from_images(folder)
     if not found:
         raise DataError(
-            f"{folder} must hold IDX files (images-idx3-ubyte and labels-idx1-ubyte, raw or "
-            ".gz) or one sub-folder of images for each class, got neither"
+            f"{folder} must hold IDX files (images-idx3-ubyte and labels-idx1-ubyte, or images "
+            "and labels, raw or .gz) or one sub-folder of images for each class, got neither"
         )
     return found
 
@@ -224,17 +226,46 @@ def _boxed(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def _from_images(folder: Path) -> dict[str, npt.NDArray[np.uint8]]:
-    found = {}
-    for sub in sorted(path for path in folder.iterdir() if path.is_dir() and _shown(path)):
-        files = sorted(path for path in sub.iterdir() if path.is_file() and _shown(path))
-        if not files:
-            raise DataError(f"the class folder {sub} must hold at least one image, got none")
-        found[sub.name] = np.stack([_stroke(path) for path in files])
-    return found
+    """The images of every sub-folder, by its name; whatever else is there is told at once."""
+    inside = _shown(folder)
+    subs = [path for path in inside if path.is_dir()]
+    loose = [path.name for path in inside if not path.is_dir()]
+    bad = [f"{name} must be in a sub-folder named after its class" for name in loose]
+    found: dict[str, list[npt.NDArray[np.uint8]]] = {}
+    for sub in subs:
+        found[sub.name], wrong = _images_of(sub)
+        bad += wrong
+    if subs and bad:
+        listed = "\n  ".join(bad[:_LISTED])
+        rest = f"\n  ... and {len(bad) - _LISTED} more" if len(bad) > _LISTED else ""
+        raise DataError(
+            f"{folder} must hold nothing but a sub-folder of images for each class; {len(bad)} "
+            f"cannot be used:\n  {listed}{rest}"
+        )
+    return {name: np.stack(images) for name, images in found.items()}
 
 
-def _shown(path: Path) -> bool:
-    return not path.name.startswith(".") and path.name.lower() not in _IGNORED
+def _images_of(sub: Path) -> tuple[list[npt.NDArray[np.uint8]], list[str]]:
+    """The glyphs of one class, and complaints about what is none."""
+    paths = _shown(sub)
+    if not paths:
+        return [], [f"{sub.name} must hold at least one image, got none"]
+    images, bad = [], []
+    for path in paths:
+        try:
+            images.append(_stroke(path))
+        except DataError as error:
+            bad.append(f"{sub.name}/{path.name} {error}")
+    return images, bad
+
+
+def _shown(folder: Path) -> list[Path]:
+    """What is in a folder, sorted, but for what file managers leave there."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if not path.name.startswith(".") and path.name.lower() not in _IGNORED
+    )
 
 
 def _stroke(path: Path) -> npt.NDArray[np.uint8]:
@@ -242,24 +273,24 @@ def _stroke(path: Path) -> npt.NDArray[np.uint8]:
 
     Where the image has transparency, that is the stroke; else an image whose border is
     bright is taken for dark ink on paper and inverted.
+
+    Raises:
+        DataError: when it is none that can be used; the message goes on from its name.
     """
+    if path.is_dir():
+        raise DataError("is a folder; images are read one level deep, so move them up")
     from PIL import Image
 
     try:
         with Image.open(path) as image:
             if max(image.size) > _LARGEST:
-                raise DataError(
-                    f"a glyph must be at most {_LARGEST} pixels a side, got {image.size} "
-                    f"in {path}; make it smaller"
-                )
+                raise DataError(f"must have at most {_LARGEST} pixels a side, got {image.size}")
             if image.mode[0] in "IF":
-                raise DataError(
-                    f"a glyph must have 8 bits a channel, got mode {image.mode} in {path}"
-                )
+                raise DataError(f"must have 8 bits a channel, got mode {image.mode}")
             alpha = image.convert("RGBA").getchannel("A")
             grey = image.convert("L")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} is not an image that can be read: {error}") from error
+        raise DataError(f"is not an image that can be read: {error}") from error
     if np.asarray(alpha).min() < 255:
         return _fit(alpha)
     pixels = np.asarray(grey)

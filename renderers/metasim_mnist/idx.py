@@ -27,6 +27,9 @@ _PREFIXES = ("", "train-", "t10k-")
 def find_pairs(folder: Path) -> list[tuple[Path, Path]]:
     """The (images, labels) files of ``folder``, in a fixed order; empty where there are none.
 
+    They are called ``images-idx3-ubyte`` and ``labels-idx1-ubyte`` (or with ``.idx``), or
+    plainly ``images`` and ``labels``; before that ``train-`` or ``t10k-``, after it ``.gz``.
+
     Raises:
         DataError: when there are images without labels.
     """
@@ -37,16 +40,16 @@ def find_pairs(folder: Path) -> list[tuple[Path, Path]]:
             continue
         labels = _first(folder, f"{prefix}labels", "idx1-ubyte")
         if labels is None:
+            name = images.name.replace("images", "labels").replace("idx3", "idx1")
             raise DataError(
-                f"{images} must have its labels beside it: put {prefix}labels-idx1-ubyte "
-                "(or the same with .gz) into the folder"
+                f"{images} must have its labels beside it: put {name} (raw or .gz) into the folder"
             )
         pairs.append((images, labels))
     return pairs
 
 
 def _first(folder: Path, stem: str, kind: str) -> Path | None:
-    names = [f"{stem}{dash}{kind}{end}" for dash in "-." for end in ("", ".gz")]
+    names = [f"{stem}{of}{end}" for of in (f"-{kind}", f".{kind}", "") for end in ("", ".gz")]
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
 

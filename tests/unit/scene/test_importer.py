@@ -9,8 +9,9 @@ import pytest
 
 from metasim.config import load_experiment, load_grammar
 from metasim.errors import ConfigError
+from metasim.render import load_renderer
 from metasim.rng import stream
-from metasim.scene.importer import Imported, import_generator
+from metasim.scene.importer import DRAWN, RENDERER, Imported, import_generator
 
 DIGIT: dict[str, Any] = {
     "class": ["Random", [0, 1, 2, 3]],
@@ -42,6 +43,15 @@ def config(
         },
         "num_child": ["Deterministic", len(children) if count is None else count],
         "child": list(children),
+    }
+
+
+def background(**attributes: Any) -> dict[str, Any]:
+    return {
+        "class": ["Deterministic", "Background"],
+        "attributes": {"immutable": True, **attributes},
+        "num_child": ["Deterministic", 0],
+        "child": [],
     }
 
 
@@ -141,19 +151,93 @@ def test_what_is_dropped_is_told_with_its_place(tmp_path: Path) -> None:
     told = "\n".join(found.notes)
     for name in ("features", "num_samples", "asset_dir", "output_dir", "dataset", "directed"):
         assert f"dropped {name}: " in told
-    assert "($.attributes, $.child[0].attributes)" in told  # texture, of both
+    assert "dropped texture: " in told
     assert "dropped yaw: the picture as a whole has no place of its own ($.attributes)" in told
     assert found.grammar.root.attributes == {}
 
 
 def test_nodes_for_the_whole_picture_are_part_of_the_root(tmp_path: Path) -> None:
-    background = {"class": ["Deterministic", "Background"], "attributes": {"immutable": True}}
-    inner = {**config(DIGIT, count=3), "attributes": {"immutable": True}}
-    outer = {**config(background, inner), "class": ["Deterministic", "Image"]}
+    inner = {**config(DIGIT, DIGIT, DIGIT), "attributes": {"immutable": True}}
+    outer = {**config(background(), inner), "class": ["Deterministic", "Image"]}
     grammar = run(tmp_path, outer).grammar
-    assert list(grammar.nodes) == ["scene", "digit"]
-    assert len(grammar.sample(stream(0)).nodes) == 4
-    assert list(grammar.learnable) == ["digit.x", "digit.yaw"]  # named at the top
+    assert list(grammar.nodes) == ["scene", "digit_1", "digit_2", "digit_3"]
+    assert list(grammar.learnable)[:2] == ["digit_1.x", "digit_1.yaw"]  # named at the top
+
+
+def test_the_grey_level_of_a_background_is_the_scenes(tmp_path: Path) -> None:
+    ground = background(texture=["Gaussian", 0, 5, 255])
+    found = run(tmp_path, config(ground, DIGIT, texture=["Deterministic", 90, 0, 255]))
+    (level,) = found.grammar.root.attributes.values()
+    assert level == found.grammar.root.attributes["level"]
+    assert level.model_dump(exclude_defaults=True) == {
+        "prior": {"normal": {"mean": 0.0, "std": 5 / 255}},
+        "range": (0.0, 1.0),
+    }
+    why = "only a digit's texture and a background's grey level are drawn"
+    assert f"dropped texture: {why} ($.attributes)" in found.notes
+
+
+@pytest.mark.parametrize(
+    ("texture", "level"),
+    [
+        (["Deterministic", 51, 0, 255], 0.2),
+        (["Uniform", 51, 51, 255], 0.2),
+        (["Deterministic", -3, 0, 255], 0),
+    ],
+)
+def test_a_background_may_be_of_one_grey(tmp_path: Path, texture: Any, level: float) -> None:
+    grammar = run(tmp_path, config(background(texture=texture), mutable=[])).grammar
+    assert grammar.sample(stream(0)).nodes[0].attributes == {"level": level}
+
+
+def test_a_background_may_be_learned(tmp_path: Path) -> None:
+    ground = background(immutable=False, texture=["Uniform", 0, 255, 255])
+    grammar = run(tmp_path, config(ground, DIGIT, mutable=["texture"])).grammar
+    assert list(grammar.learnable) == ["scene.level"]
+
+
+def test_what_parts_of_the_scene_have_is_the_scenes_or_is_told(tmp_path: Path) -> None:
+    ground = background(
+        noise=["Deterministic", 0.1, 0, 1], fog=["Deterministic", 1, 0, 2], size=[8, 8]
+    )
+    inner = {**config(DIGIT), "attributes": {"noise": ["Deterministic", 0.2, 0, 1]}}
+    found = run(tmp_path, config(ground, inner, level=["Deterministic", 0.3, 0, 1]))
+    assert found.grammar.sample(stream(0)).nodes[0].attributes == {"level": 0.3, "noise": 0.1}
+    told = "\n".join(found.notes)
+    assert "dropped fog: a part of the scene adds only level and noise to it ($.child[0]" in told
+    assert "dropped noise: the scene has one already ($.child[1].attributes)" in told
+    assert "dropped size: the picture's stands at the top ($.child[0].attributes)" in told
+
+
+@pytest.mark.parametrize(("texture", "glyph"), [("Deterministic", {"glyph": 0}), ("Random", {})])
+def test_the_texture_of_a_digit_is_its_exemplar(
+    tmp_path: Path, texture: str, glyph: dict[str, int]
+) -> None:
+    digit = {**DIGIT, "class": ["Deterministic", 3], "attributes": {"texture": texture}}
+    found = run(tmp_path, config(digit, mutable=[]))
+    assert found.grammar.sample(stream(0)).nodes[1].attributes == {"class": 3, **glyph}
+    assert "texture" not in "\n".join(found.notes)
+
+
+def test_a_texture_that_a_digit_cannot_have(tmp_path: Path) -> None:
+    digit = {**DIGIT, "attributes": {"texture": "Randm"}}
+    found = mistakes(tmp_path, config(digit, mutable=[]))
+    assert found == {
+        "$.child[0].attributes.texture": 'must be "Random" or "Deterministic", got "Randm"'
+    }
+
+
+def test_the_texture_of_anything_else_is_kept_where_it_is_a_number(tmp_path: Path) -> None:
+    cars = [
+        {"class": ["Deterministic", "Car"], "attributes": {"texture": texture}}
+        for texture in (["Deterministic", 3, 0, 9], "Random")
+    ]
+    found = run(tmp_path, config(*cars, mutable=[]))
+    assert [node.attributes for node in found.grammar.sample(stream(0)).nodes[1:]] == [
+        {"texture": 3},
+        {},
+    ]
+    assert any("dropped texture" in n and "($.child[1].attributes)" in n for n in found.notes)
 
 
 def test_several_digits_are_numbered(tmp_path: Path) -> None:
@@ -175,6 +259,78 @@ def test_a_node_may_have_mutable_names_of_its_own(tmp_path: Path) -> None:
     grammar = run(tmp_path, config(own)).grammar
     assert list(grammar.learnable) == ["digit.y", "digit.scale"]
     assert grammar.nodes["digit"].attributes["scale"].range == (0, 64 / 28)
+
+
+@pytest.mark.parametrize("own", [[], ["loc_y"]])
+def test_an_empty_list_of_mutable_names_is_one(tmp_path: Path, own: list[str]) -> None:
+    still = {**DIGIT, "attributes": {**DIGIT["attributes"], "mutable": own}}
+    found = run(tmp_path, config(still, DIGIT)).grammar.learnable
+    assert list(found) == [f"digit_1.{n[-1]}" for n in own] + ["digit_2.x", "digit_2.yaw"]
+
+
+@pytest.mark.parametrize(
+    ("name", "spec", "span"),
+    [
+        ("loc_x", ["Uniform", -5, 40, 32], (-5, 40)),
+        ("loc_x", ["Deterministic", -20, 0, 32], (-20, 32)),
+        ("loc_x", ["Deterministic", 50, 0, 32], (0, 50)),
+        ("loc_y", ["Gaussian", 30, 4, 32], (0, 42)),
+        ("loc_y", ["Gaussian", 2, 4, 32], (-10, 32)),
+        ("shear", ["Uniform", -0.2, 1.5, 1], (-1, 1.5)),
+        ("shear", ["Deterministic", -3, 0, 1], (-3, 1)),
+        ("scale", ["Gaussian", 1, 0.5, 2], (0, 2.5)),
+        ("yaw", ["Uniform", -400, 400, 360], (0, 360)),
+    ],
+)
+def test_the_range_holds_what_is_sampled(
+    tmp_path: Path, name: str, spec: list[Any], span: tuple[float, float]
+) -> None:
+    digit = {**DIGIT, "attributes": {name: spec}}
+    grammar = run(tmp_path, config(digit, mutable=[name])).grammar
+    (attribute,) = (a for n, a in grammar.nodes["digit"].attributes.items() if n != "class")
+    assert attribute.range == span
+
+
+def test_samples_beyond_max_do_not_pile_up(tmp_path: Path) -> None:
+    digit = {**DIGIT, "attributes": {"loc_x": ["Uniform", -5, 40, 32]}}
+    grammar = run(tmp_path, config(digit, mutable=[])).grammar
+    rng = stream(0, "import")
+    x = [grammar.sample(rng).nodes[1].attributes["x"] for _ in range(500)]
+    assert len(set(x)) == 500
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_all_children_are_taken_whatever_their_number_is_said_to_be(
+    tmp_path: Path, count: int
+) -> None:
+    found = run(tmp_path, config(DIGIT, DIGIT, count=count))
+    assert len(found.grammar.sample(stream(0)).nodes) == 3
+    note = f"num_child says {count}; all nodes of child are taken, 2 ($.num_child)"
+    assert note in found.notes
+    assert not any("num_child" in note for note in run(tmp_path, config(DIGIT, DIGIT)).notes)
+
+
+def test_the_digit_renderer_draws_what_is_said_of_it() -> None:
+    assert load_renderer(RENDERER).kinds == DRAWN
+
+
+@pytest.mark.parametrize(
+    ("classes", "attribute", "undrawn"),
+    [("Car", "loc_x", "car"), (3, "pitch", "digit.pitch")],
+)
+def test_a_renderer_that_cannot_draw_it_is_not_named(
+    tmp_path: Path, classes: str | int, attribute: str, undrawn: str
+) -> None:
+    node = {
+        "class": ["Deterministic", classes],
+        "attributes": {attribute: ["Gaussian", 5, 1, 20]},
+    }
+    imported = run(tmp_path, config(DIGIT, node))
+    path = tmp_path / "grammar.yaml"
+    path.write_text(imported.to_yaml("generator.json"))
+    assert load_grammar(path).renderer is None
+    note = f"no renderer is named: mnist does not draw {undrawn}; the image size is [64, 48] ($)"
+    assert note in imported.notes
 
 
 @pytest.mark.parametrize(
@@ -210,7 +366,9 @@ def test_an_attribute_we_do_not_know_is_kept(tmp_path: Path) -> None:
 
 
 def test_more_nodes_than_usual_are_allowed_for(tmp_path: Path) -> None:
-    assert len(run(tmp_path, config(DIGIT, count=1500)).grammar.sample(stream(0)).nodes) == 1501
+    digit = {"class": ["Deterministic", 1], "attributes": {}}
+    found = run(tmp_path, config(*[digit] * 1500, mutable=[]))
+    assert len(found.grammar.sample(stream(0)).nodes) == 1501
 
 
 def test_every_mistake_is_told_at_once_by_its_json_path(tmp_path: Path) -> None:
@@ -225,20 +383,20 @@ def test_every_mistake_is_told_at_once_by_its_json_path(tmp_path: Path) -> None:
             "scale": ["Uniform", 1, 2],
             "shear": ["Uniform", "a", 2, 3],
             "noise": ["Uniform", 1, 2, 0],
-            "level": ["Deterministic", 5, 0, 2],
+            "level": ["Deterministic", 1e200, 0, 2],
+            "size_x": ["Deterministic", -5, 0, 28],
         },
         "num_child": ["Random", 2],
         "child": {},
     }
     found = mistakes(
         tmp_path,
-        config(digit, 3, count=5, size=[64], mutable=["loc_x", "yow"], features=[]),  # type: ignore[arg-type]
+        config(digit, 3, size=[64], mutable=["loc_x", "yow"], features=[]),  # type: ignore[arg-type]
     )
     at = "$.child[0].attributes"
     assert set(found) == {
         "$.attributes.size",
         "$.attributes.mutable[1]",
-        "$.num_child",
         "$.child[0].class[0]",
         "$.child[0].atributes",
         "$.child[0].num_child",
@@ -252,11 +410,11 @@ def test_every_mistake_is_told_at_once_by_its_json_path(tmp_path: Path) -> None:
         f"{at}.shear[1]",
         f"{at}.noise[3]",
         f"{at}.level[1]",
+        f"{at}.size_x[1]",
     }
     assert "did you mean 'Gaussian'?" in found[f"{at}.loc_x[0]"]
     assert "did you mean 'yaw'?" in found["$.attributes.mutable[1]"]
     assert "did you mean 'attributes'?" in found["$.child[0].atributes"]
-    assert found["$.num_child"] == "must be the number of entries in child, 2, got 5"
 
 
 @pytest.mark.parametrize(
@@ -272,7 +430,7 @@ def test_every_mistake_is_told_at_once_by_its_json_path(tmp_path: Path) -> None:
         ('{"class": ["Random", []]}', "must be a list of classes"),
         ('{"class": ["Deterministic", "Scene"], "attributes": []}', "must be an object, got []"),
         ('{"class": ["Deterministic", "Scene"], "attributes": {"mutable": "x"}}', "list of names"),
-        ('{"class": ["Deterministic", "Scene"], "num_child": ["Deterministic", 2]}', "in child, 0"),
+        ('{"class": ["Deterministic", "Scene"], "num_child": ["Deterministic", -1]}', 'got ["Det'),
     ],
 )
 def test_files_that_are_no_generator_configuration(tmp_path: Path, text: str, said: str) -> None:

@@ -111,6 +111,19 @@ def test_idx_files_are_read_raw_and_packed(tmp_path, prefix, end):
     np.testing.assert_array_equal(glyphs.images, images[[1, 4, 0, 2, 3, 5]])
 
 
+@pytest.mark.parametrize("end", ["", ".gz"])
+def test_idx_files_called_plainly_images_and_labels_are_read(tmp_path, end):
+    images = pictures(3)
+    pack = gzip.compress if end else bytes
+    (tmp_path / f"images{end}").write_bytes(pack(idx_bytes(images)))
+    with pytest.raises(DataError, match=r"put labels"):
+        load_glyphs(tmp_path)
+    (tmp_path / f"labels{end}").write_bytes(pack(idx_bytes([5, 5, 3])))
+    glyphs = load_glyphs(tmp_path)
+    assert glyphs.classes == ("3", "5")
+    np.testing.assert_array_equal(glyphs.images, images[[2, 0, 1]])
+
+
 def test_train_and_test_files_are_used_together(tmp_path):
     write_idx(tmp_path, pictures(2), [0, 1], "train-")
     write_idx(tmp_path, pictures(3, seed=1), [0, 1, 1], "t10k-", ".gz")
@@ -198,7 +211,7 @@ def test_a_folder_of_images_by_class(tmp_path):
     save(tmp_path / "10" / "x.png", first)
     save(tmp_path / "9" / "x.png", second)
     (tmp_path / "alpha" / ".DS_Store").write_bytes(b"?")
-    (tmp_path / "notes.txt").write_text("not a class")
+    (tmp_path / "Thumbs.db").write_bytes(b"?")
     glyphs = load_glyphs(tmp_path)
     assert glyphs.classes == ("9", "10", "alpha")
     np.testing.assert_array_equal(glyphs.images, [second, first, first, second])
@@ -240,6 +253,37 @@ def test_a_truncated_image_is_named(tmp_path):
     (tmp_path / "a" / "cut.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match=r"cut\.png"):
         load_glyphs(tmp_path)
+
+
+def test_all_that_is_no_image_of_a_class_is_told_at_once(tmp_path):
+    save(tmp_path / "a" / "good.png", pictures(1)[0])
+    (tmp_path / "a" / "one.png").write_bytes(b"?")
+    save(tmp_path / "a" / "deeper" / "x.png", pictures(1)[0])
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "two.png").write_bytes(b"?")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("not a class")
+    with pytest.raises(DataError) as error:
+        load_glyphs(tmp_path)
+    first, *told = str(error.value).splitlines()
+    assert first.startswith(f"{tmp_path} must hold nothing but")
+    assert first.endswith("5 cannot be used:")
+    assert [line.split()[0] for line in told] == [
+        "notes.txt",
+        "a/deeper",
+        "a/one.png",
+        "b/two.png",
+        "empty",
+    ]
+
+
+def test_very_many_bad_images_are_counted(tmp_path):
+    (tmp_path / "a").mkdir()
+    for number in range(25):
+        (tmp_path / "a" / f"{number}.png").write_bytes(b"?")
+    with pytest.raises(DataError, match="25 cannot be used") as error:
+        load_glyphs(tmp_path)
+    assert str(error.value).endswith("\n  ... and 5 more")
 
 
 def test_large_and_deep_pictures_are_refused(tmp_path):
