@@ -8,9 +8,9 @@ import numpy.typing as npt
 from metasim.config import Experiment, GrammarTarget
 from metasim.data import load_labelled
 from metasim.errors import ConfigError
-from metasim.learn.drawing import draw
 from metasim.learn.options import Task
 from metasim.learn.task import class_indices
+from metasim.render.drawing import draw
 from metasim.rng import stream
 from metasim.target import target_renderer
 

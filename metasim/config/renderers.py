@@ -36,8 +36,6 @@ def find(use: Any, folder: Path | None) -> type[Renderer] | str:
         return load_renderer(use, folder)
     except PluginError as error:
         return str(error)
-    except Exception as error:  # whatever a plugin's module raises is the plugin's mistake
-        return f"the renderer {use!r} cannot be imported: {type(error).__name__}: {error}"
 
 
 def option_names(found: type[Renderer] | str) -> frozenset[str] | None:

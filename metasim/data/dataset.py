@@ -31,9 +31,10 @@ from metasim.data.masks import Mask, instance_masks
 from metasim.data.pictures import encode_png
 from metasim.data.records import Instance, Record
 from metasim.data.shards import Shards
-from metasim.errors import DataError, MetasimError, RenderError, did_you_mean
+from metasim.errors import DataError, RenderError, did_you_mean
 from metasim.files import exclusive, remove_temporaries, replacing, write_atomic
-from metasim.render.base import Rendered, Renderer, check_rendered
+from metasim.render.base import Rendered, Renderer
+from metasim.render.drawing import draw
 from metasim.scene.graph import Scene
 
 __all__ = ["FORMATS", "generate_dataset"]
@@ -196,12 +197,9 @@ def _draw(
     if len(scenes) != len(batch):
         raise ValueError(f"make_scenes must give {len(batch)} scenes, got {len(scenes)}")
     try:
-        return scenes, check_rendered(renderer.render(scenes), scenes, renderer.image_size)
-    except MetasimError:
-        raise
-    except Exception as error:
-        where = f"images {batch.start} to {batch.stop - 1}"
-        raise RenderError(f"the renderer failed on {where}: {error!r}") from error
+        return scenes, draw(renderer, scenes)
+    except RenderError as error:
+        raise RenderError(f"images {batch.start} to {batch.stop - 1}: {error}") from error
 
 
 def _write_batch(out: Path, batch: range, scenes: list[Scene], drawn: Rendered) -> list[Record]:
@@ -223,6 +221,12 @@ def _write_batch(out: Path, batch: range, scenes: list[Scene], drawn: Rendered) 
                     f"that of its visible pixels, {mask.box}, got {tuple(label.box)}"
                 )
             instances.append(Instance(label, mask.area, size, mask.runs))
+        labelled, drawn_on = sum(i.area for i in instances), np.count_nonzero(drawn.instances[row])
+        if labelled != drawn_on:
+            raise RenderError(
+                f"image {index}: every pixel of an instance must have a label, but "
+                f"{drawn_on - labelled} of {drawn_on} have none"
+            )
         sha256 = _write(out / image, encode_png(drawn.images[row]))
         records.append(
             Record(index, image, sha256, size, scene, tuple(instances), planes, planes_sha256)

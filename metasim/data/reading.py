@@ -15,7 +15,8 @@ from metasim.data.manifest import LABELS, read_manifest
 from metasim.data.pictures import BadPictureError, decode, quiet
 from metasim.data.records import Record, confined
 from metasim.errors import DataError
-from metasim.render.base import Rendered, Renderer, check_rendered
+from metasim.render.base import Rendered, Renderer
+from metasim.render.drawing import draw
 from metasim.scene.graph import Scene
 
 __all__ = ["Dataset", "read_dataset", "rerender"]
@@ -117,6 +118,7 @@ def rerender(folder: Path, index: int, renderer: Renderer) -> Rendered:
 
     Raises:
         DataError: when there is no such image, or the renderer draws another size.
+        RenderError: when the renderer raises or breaks its contract.
     """
     manifest = read_manifest(folder)
     entries = manifest["images"]
@@ -128,4 +130,4 @@ def rerender(folder: Path, index: int, renderer: Renderer) -> Rendered:
             f"draws {list(renderer.image_size)}; build it with the options in the manifest"
         )
     scenes = [Scene.from_json(entries[index]["scene"])]
-    return check_rendered(renderer.render(scenes), scenes, renderer.image_size)
+    return draw(renderer, scenes)

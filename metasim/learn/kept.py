@@ -19,9 +19,9 @@ import numpy.typing as npt
 from metasim.errors import RenderError
 from metasim.files import remove_temporaries, replacing
 from metasim.jsonlines import plain
-from metasim.learn.drawing import draw
 from metasim.progress import Progress
 from metasim.render.base import Label, Rendered, Renderer, check_rendered
+from metasim.render.drawing import draw
 from metasim.scene.graph import Scene
 
 __all__ = ["KeptRenders", "clear"]

@@ -10,13 +10,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from metasim.errors import MetasimError, RenderError
+from metasim.errors import RenderError
 from metasim.learn.codec import SceneCodec
 from metasim.learn.discrepancies import Discrepancy
-from metasim.learn.drawing import draw
 from metasim.learn.features.appearance import apply_looks, draw_looks
 from metasim.learn.features.base import FeatureExtractor, to_tensor
 from metasim.render.base import Rendered, Renderer
+from metasim.render.drawing import calling, draw
 from metasim.scene.graph import Scene
 
 __all__ = ["DifferentiableRenderer", "Objective", "draw"]
@@ -138,12 +138,8 @@ class Objective:
         overrides: Mapping[str, tuple[Tensor, Tensor]],
     ) -> Tensor:
         name = f"render_tensor() of {type(renderer).__name__}"
-        try:
+        with calling(name):
             images = renderer.render_tensor(scenes, overrides)
-        except MetasimError:
-            raise
-        except Exception as error:
-            raise RenderError(f"{name} raised {type(error).__name__}: {error}") from error
         shape = (len(scenes), 3, *self.renderer.image_size)
         if not isinstance(images, Tensor) or tuple(images.shape) != shape:
             got = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__

@@ -113,8 +113,19 @@ class Renderer(ABC):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close the renderer."""
-        self.close()
+        """Close the renderer.
+
+        Raises:
+            RenderError: when that fails, unless something else went wrong before it.
+        """
+        try:
+            self.close()
+        except Exception as problem:
+            if error is None:
+                raise RenderError(
+                    f"closing the renderer {type(self).__name__} raised "
+                    f"{type(problem).__name__}: {problem}; what was written is complete"
+                ) from problem
 
 
 def check_rendered(rendered: Any, scenes: Sequence[Scene], size: tuple[int, int]) -> Rendered:
@@ -139,11 +150,51 @@ def check_rendered(rendered: Any, scenes: Sequence[Scene], size: tuple[int, int]
     if rendered.normals is not None:
         _check_plane("normals", rendered.normals, np.float32, (*shape, 3))
         _check_finite("normals", rendered.normals)
-    if len(rendered.labels) != len(scenes):
-        raise RenderError(
-            f"labels must hold {len(scenes)} tuples, one for each scene, got {len(rendered.labels)}"
-        )
+    if rendered.instances.size and rendered.instances.min() < 0:
+        raise RenderError(f"instances must be at least 0, got {rendered.instances.min()}")
+    _check_labels(rendered.labels, scenes)
     return rendered
+
+
+def _check_labels(labels: Any, scenes: Sequence[Scene]) -> None:
+    if not isinstance(labels, (tuple, list)) or len(labels) != len(scenes):
+        got = len(labels) if isinstance(labels, (tuple, list)) else type(labels).__name__
+        raise RenderError(f"labels must hold {len(scenes)} tuples, one for each scene, got {got}")
+    for row, (ours, scene) in enumerate(zip(labels, scenes, strict=True)):
+        if wrong := _labels_mistake(ours, scene):
+            raise RenderError(f"labels of image {row} of the batch: {wrong}")
+
+
+def _labels_mistake(labels: Any, scene: Scene) -> str:
+    """What is wrong with the labels of one image; empty where nothing is."""
+    if not isinstance(labels, (tuple, list)):
+        return f"must be a tuple of Label, got {type(labels).__name__}"
+    for label in labels:
+        if wrong := _label_mistake(label, scene):
+            return wrong
+    ids = [label.instance for label in labels]
+    return f"no two may have the same instance, got {ids}" if len(set(ids)) < len(ids) else ""
+
+
+def _label_mistake(label: Any, scene: Scene) -> str:
+    """What is wrong with a label; empty where nothing is."""
+    if not isinstance(label, Label):
+        return f"each must be a metasim Label, got {type(label).__name__}"
+    if label.instance < 1:
+        return f"an instance must be at least 1, got {label.instance}"
+    if not 0 <= label.node < len(scene.nodes):
+        return f"a node must be one of the scene's {len(scene.nodes)}, got {label.node}"
+    node = scene.nodes[label.node]
+    if (label.name, label.kind) != (node.name, node.kind):
+        return (
+            f"name and kind must be those of node {label.node}, {node.name!r} and {node.kind!r}, "
+            f"got {label.name!r} and {label.kind!r}"
+        )
+    if not isinstance(label.category, str):
+        return f"a category must be text, got {label.category!r}"
+    if not 0 <= label.visible <= 1:
+        return f"visible must be a share from 0 to 1, got {label.visible}"
+    return ""
 
 
 def _check_plane(name: str, plane: Any, dtype: type, shape: tuple[int, ...]) -> None:

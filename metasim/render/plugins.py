@@ -5,13 +5,16 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from metasim.errors import PluginError, did_you_mean
 from metasim.render.base import Renderer
+from metasim.render.drawing import calling
 
 __all__ = ["GROUP", "installed", "load_renderer", "make_renderer"]
 
@@ -48,9 +51,16 @@ def load_renderer(name: str, folder: Path | None = None) -> type[Renderer]:
         raise PluginError(f"{name!r} must be a subclass of metasim.render.Renderer, got {found!r}")
     if inspect.isabstract(found):
         raise PluginError(f"{name!r} must have a method 'render'; write one, or name its subclass")
-    if not isinstance(getattr(found, "kinds", None), Mapping):
-        raise PluginError(f"{name!r} must have a class attribute 'kinds': kind -> attribute names")
+    kinds = getattr(found, "kinds", None)
+    if not isinstance(kinds, Mapping) or not all(map(_is_names, kinds.values())):
+        raise PluginError(
+            f"{name!r} must have a class attribute 'kinds': kind -> frozenset of attribute names"
+        )
     return found
+
+
+def _is_names(attributes: Any) -> bool:
+    return isinstance(attributes, Set) and all(isinstance(name, str) for name in attributes)
 
 
 def make_renderer(
@@ -59,12 +69,26 @@ def make_renderer(
     """A renderer called ``name``, built with ``options`` as keyword arguments.
 
     Raises:
-        PluginError: as :func:`load_renderer`, and when an option is unknown.
+        PluginError: as :func:`load_renderer`, when an option is unknown, and when the
+            constructor raises or sets no size.
     """
     found = load_renderer(name, folder)
     options = dict(options or {})
     check_options(found, options, name)
-    return found(**options)
+    with calling(f"building the renderer {name!r}", PluginError):
+        renderer = found(**options)
+    size = getattr(renderer, "image_size", None)
+    if not _is_size(size):
+        raise PluginError(
+            f"the constructor of {name!r} must set image_size to (height, width), two whole "
+            f"numbers of at least 1, got {size!r}"
+        )
+    return renderer
+
+
+def _is_size(size: Any) -> bool:
+    pair = isinstance(size, (tuple, list)) and len(size) == 2
+    return pair and all(isinstance(side, (int, np.integer)) and side > 0 for side in size)
 
 
 def check_options(found: type[Renderer], options: Mapping[str, Any], name: str) -> None:
@@ -93,12 +117,8 @@ def _import(path: str, folder: Path | None) -> Any:
     module_name, _, attribute = path.partition(":")
     if folder is not None and str(folder) not in sys.path:
         sys.path.append(str(folder))
-    try:
+    with calling(f"importing {module_name!r} for the renderer {path!r}", PluginError):
         module = importlib.import_module(module_name)
-    except Exception as error:  # a plugin's module may fail in any way
-        raise PluginError(
-            f"cannot import {module_name!r} for renderer {path!r}: {type(error).__name__}: {error}"
-        ) from error
     if not hasattr(module, attribute):
         public = [name for name in vars(module) if not name.startswith("_")]
         raise PluginError(

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from metasim.learn.codec import SceneCodec
-from metasim.learn.drawing import draw
 from metasim.learn.features.base import channels_first
 from metasim.learn.features.lesson import Lesson
 from metasim.progress import Progress, Silent
 from metasim.render.base import Label, Renderer
+from metasim.render.drawing import draw
 from metasim.rng import stream
 from metasim.scene.graph import Scene
 

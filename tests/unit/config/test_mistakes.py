@@ -140,7 +140,7 @@ def test_one_mistake_is_told_once_and_in_words(write: Write, line: str, said: st
     ("line", "said"),
     [
         ("renderer: {use: mnits}", "no renderer is called 'mnits'"),
-        ("renderer: {use: 'nowhere_at_all:Toy'}", "cannot import 'nowhere_at_all'"),
+        ("renderer: {use: 'nowhere_at_all:Toy'}", "importing 'nowhere_at_all' for"),
         ("renderer: {use: 'toy_for_config:Tyo'}", "did you mean 'Toy'?"),
         ("renderer: {use: 'toy_for_config:PLUGIN_NAME'}", "has no 'PLUGIN_NAME'"),
         ("renderer: {use: 'raises_for_config:Toy'}", "ZeroDivisionError"),

@@ -13,11 +13,11 @@ from torch import Tensor
 from metasim.errors import RenderError
 from metasim.learn.codec import SceneCodec
 from metasim.learn.discrepancies import KernelMMD
-from metasim.learn.drawing import draw
 from metasim.learn.features import PixelFeatures
 from metasim.learn.features.base import FeatureExtractor, to_tensor
 from metasim.learn.objective import DifferentiableRenderer, Objective
 from metasim.render.base import Rendered, Renderer
+from metasim.render.drawing import draw
 from metasim.scene.grammar import SceneGrammar
 from metasim.scene.graph import Scene
 from metasim.testing import AnalyticRenderer

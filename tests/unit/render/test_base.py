@@ -7,10 +7,18 @@ import pytest
 
 from metasim.errors import RenderError
 from metasim.render import Label, Rendered, Renderer, check_rendered
+from metasim.render.drawing import draw
 from metasim.scene import Attributes, Node, Scene
 
 SCENES = [Scene((Node("scene", "scene", Attributes()),), seed) for seed in range(3)]
 SIZE = (4, 5)
+
+
+LABEL = Label(1, 0, "scene", "scene", "c", (0, 0, 1, 1), 1.0)
+
+
+def labelled(**changes):
+    return {"labels": ((dataclasses.replace(LABEL, **changes),), (), ())}
 
 
 def good(count=3):
@@ -38,7 +46,18 @@ def test_what_fits_is_handed_through():
         ({"images": [[0]]}, "images must be a numpy array, got list"),
         ({"instances": np.zeros((3, *SIZE), np.int64)}, "instances must be int32"),
         ({"instances": np.zeros((3, 5, 4), np.int32)}, "instances must have shape"),
+        ({"instances": np.full((3, *SIZE), -7, np.int32)}, "instances must be at least 0, got -7"),
         ({"labels": ((), ())}, "labels must hold 3 tuples"),
+        ({"labels": None}, "labels must hold 3 tuples, one for each scene, got NoneType"),
+        ({"labels": ((), None, ())}, "image 1 of the batch: must be a tuple of Label"),
+        ({"labels": ((), (), ({"instance": 1},))}, "image 2 of the batch: .* Label, got dict"),
+        (labelled(instance=0), "an instance must be at least 1, got 0"),
+        (labelled(node=7), "one of the scene's 1, got 7"),
+        (labelled(name="car"), "must be those of node 0, 'scene' and 'scene', got 'car'"),
+        (labelled(category=3), "a category must be text, got 3"),
+        (labelled(visible=5.0), "a share from 0 to 1, got 5.0"),
+        (labelled(visible=float("nan")), "a share from 0 to 1, got nan"),
+        ({"labels": ((LABEL, LABEL), (), ())}, "no two may have the same instance"),
         ({"depth": np.full((3, *SIZE), np.inf, np.float32)}, "depth must be finite"),
         ({"depth": np.zeros((3, *SIZE))}, "depth must be float32"),
         ({"normals": np.full((3, *SIZE, 3), np.nan, np.float32)}, "normals must be finite"),
@@ -89,3 +108,33 @@ def test_a_renderer_is_closed_at_the_end_of_a_with_block_even_after_an_error():
     with pytest.raises(RuntimeError), renderer:
         renderer.render([])
     assert renderer.closed == 2
+
+
+class Sticks(Renderer):
+    kinds = {}
+
+    def render(self, scenes):
+        raise NotImplementedError
+
+    def close(self):
+        raise OSError("cannot close")
+
+
+def test_a_renderer_that_cannot_close_is_told_but_hides_no_other_error():
+    with pytest.raises(RenderError, match="closing the renderer Sticks raised OSError: cannot"):
+        with Sticks():
+            pass
+    with pytest.raises(KeyError), Sticks():
+        raise KeyError("first")
+
+
+@pytest.mark.parametrize("error", [ValueError("no mesh"), SystemExit(0)])
+def test_what_a_renderer_raises_is_told_with_its_name(error):
+    class Raises(Sticks):
+        image_size = SIZE
+
+        def render(self, scenes):
+            raise error
+
+    with pytest.raises(RenderError, match=rf"the renderer Raises raised {type(error).__name__}"):
+        draw(Raises(), SCENES)

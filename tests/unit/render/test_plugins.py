@@ -22,7 +22,19 @@ class Needs(Box):
         self.port = port
 class Anything(Box):
     def __init__(self, **options):
+        self.image_size = (8, 8)
         self.options = options
+class NoLicence(Box):
+    def __init__(self, problem="licence not found"):
+        if problem == "exit":
+            raise SystemExit(0)
+        raise ValueError(problem)
+class NoSize(Box):
+    def __init__(self, size=None):
+        if size:
+            self.image_size = size
+class NoNames(Box):
+    kinds = {"blob": None}
 class NoKinds(Renderer):
     def render(self, scenes):
         raise NotImplementedError
@@ -60,10 +72,10 @@ def test_the_folder_is_looked_into_after_pythons_own_path(folder):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("metasim_test_nowhere:Box", "cannot import 'metasim_test_nowhere'"),
+        ("metasim_test_nowhere:Box", "importing 'metasim_test_nowhere' for"),
         ("metasim_test_spoilt:Box", "SyntaxError"),
         ("metasim_test_raising:Box", "ZeroDivisionError"),
-        (":Box", "cannot import ''"),
+        (":Box", "importing '' for"),
         ("metasim_test_boxes:Bix", "did you mean 'Box'"),
         ("metasim_test_boxes:thing", "must be a subclass of"),
         ("metasim_test_boxes:Other", "must be a subclass of"),
@@ -94,6 +106,28 @@ def test_a_renderer_that_takes_any_option_gets_any(folder):
     assert made.options == {"a": 1, "b": 2}
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("NoLicence", {}, "building .*NoLicence' raised ValueError: licence not found"),
+        ("NoLicence", {"problem": "exit"}, "building .* raised SystemExit: 0"),
+        ("NoSize", {}, "must set image_size to .*, got None"),
+        ("NoSize", {"size": "8x8"}, "must set image_size to .*, got '8x8'"),
+        ("NoSize", {"size": [0, 8]}, "at least 1, got \\[0, 8\\]"),
+        ("NoNames", {}, "'kinds': kind -> frozenset of attribute names"),
+    ],
+)
+def test_a_renderer_that_cannot_be_built_is_told_why(folder, name, options, said):
+    with pytest.raises(PluginError, match=said):
+        make_renderer(f"metasim_test_boxes:{name}", options, folder)
+
+
+def test_a_module_that_ends_the_process_is_told_too(tmp_path):
+    (tmp_path / "metasim_test_exits.py").write_text("raise SystemExit(0)")
+    with pytest.raises(PluginError, match="importing 'metasim_test_exits' .* raised SystemExit"):
+        make_renderer("metasim_test_exits:X", {}, tmp_path)
+
+
 def test_installed_plugins_are_found_by_name(monkeypatch):
     points = [
         EntryPoint("toy", "metasim.testing:AnalyticRenderer", plugins.GROUP),
@@ -106,5 +140,5 @@ def test_installed_plugins_are_found_by_name(monkeypatch):
     assert load_renderer("toy") is AnalyticRenderer
     with pytest.raises(PluginError, match="did you mean 'toy'"):
         load_renderer("toi")
-    with pytest.raises(PluginError, match="cannot import 'metasim_test_nowhere'"):
+    with pytest.raises(PluginError, match="importing 'metasim_test_nowhere' for"):
         load_renderer("broken")

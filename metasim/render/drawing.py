@@ -1,0 +1,42 @@
+"""Rendering through the contract: whatever a plugin does, its user is told in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from metasim.errors import MetasimError, RenderError
+from metasim.render.base import Rendered, Renderer, check_rendered
+from metasim.scene.graph import Scene
+
+__all__ = ["calling", "draw"]
+
+
+def draw(renderer: Renderer, scenes: Sequence[Scene]) -> Rendered:
+    """Render and check what came back.
+
+    Raises:
+        RenderError: when the renderer raised, or broke its contract.
+    """
+    with calling(f"the renderer {type(renderer).__name__}"):
+        rendered = renderer.render(scenes)
+    return check_rendered(rendered, scenes, renderer.image_size)
+
+
+@contextmanager
+def calling(what: str, error_class: type[MetasimError] = RenderError) -> Iterator[None]:
+    """Code of a plugin: what it raises becomes an error that names it.
+
+    Also :class:`SystemExit`, which would end the command as if all had gone well. What is
+    metasim's own passes: a renderer's own complaint, or the user's wish to stop.
+
+    Args:
+        what: is called, for people.
+        error_class: of the error.
+    """
+    try:
+        yield
+    except MetasimError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise error_class(f"{what} raised {type(error).__name__}: {error}") from error
