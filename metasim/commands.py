@@ -210,13 +210,15 @@ def check_renderer(
     from metasim.render.plugins import load_renderer, make_renderer
     from metasim.scene.grammar import SceneGrammar
 
-    spec = renderer_spec(name, options or [])
+    footprint = testing.Footprint()
+    with footprint.watched():  # the plugin is imported here
+        spec = renderer_spec(name, options or [])
     example = load_renderer(spec.use, spec.folder).example
     if grammar is None and example is None:
         raise UserError(f"the renderer {name!r} has no example grammar; give one with --grammar")
     drawn = load_grammar(grammar).grammar if grammar else SceneGrammar.model_validate(example)
     results = testing.check_renderer(
-        lambda: make_renderer(spec.use, spec.options, spec.folder), drawn
+        lambda: make_renderer(spec.use, spec.options, spec.folder), drawn, footprint=footprint
     )
     rows = [{"name": r.name, "passed": r.passed, "message": r.message} for r in results]
     passed = all(r.passed for r in results)

@@ -1,8 +1,10 @@
 """For authors of plugins, and for metasim's own tests: the contract, and a known renderer."""
 
 from metasim.testing.analytic import AnalyticRenderer
-from metasim.testing.checks import CHECKS, ContractBrokenError
+from metasim.testing.broken import ContractBrokenError
+from metasim.testing.checks import CHECKS
 from metasim.testing.contract import CheckResult, RendererContract, check_renderer
+from metasim.testing.footprint import Footprint
 from metasim.testing.subject import Subject
 
 __all__ = [
@@ -10,6 +12,7 @@ __all__ = [
     "AnalyticRenderer",
     "CheckResult",
     "ContractBrokenError",
+    "Footprint",
     "RendererContract",
     "Subject",
     "check_renderer",

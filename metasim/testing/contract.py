@@ -12,8 +12,10 @@ from typing import Any, ClassVar
 
 from metasim.render.base import Renderer
 from metasim.scene.grammar import SceneGrammar
-from metasim.testing import checks
-from metasim.testing.checks import CHECKS, ContractBrokenError
+from metasim.testing import attributes, checks, labels
+from metasim.testing.broken import ContractBrokenError
+from metasim.testing.checks import CHECKS
+from metasim.testing.footprint import Footprint
 from metasim.testing.subject import Subject
 
 __all__ = ["CheckResult", "RendererContract", "check_renderer"]
@@ -35,21 +37,26 @@ class CheckResult:
 
 
 def check_renderer(
-    renderer_factory: Callable[[], Renderer], grammar: SceneGrammar, *, seed: int = 0
+    renderer_factory: Callable[[], Renderer],
+    grammar: SceneGrammar,
+    *,
+    seed: int = 0,
+    footprint: Footprint | None = None,
 ) -> list[CheckResult]:
     """Check a renderer against the contract.
 
     Args:
         renderer_factory: makes a renderer; called several times, one lives at a time.
-        grammar: what it is to draw; the more of its attributes are mutable, the more is
-            checked. Its own ``example`` is a good choice.
+        grammar: what it is to draw; whether attributes act is checked of those it shows. Its
+            own ``example`` is a good choice.
         seed: of the scenes that are drawn.
+        footprint: that of the renderer's import, where it was watched; it counts too.
 
     Returns:
         One result for each check, in order. A renderer that raises fails the check at hand;
         the others go on.
     """
-    subject = Subject(renderer_factory, grammar, seed)
+    subject = Subject(renderer_factory, grammar, seed, footprint)
     try:
         return [_outcome(check, subject) for check in CHECKS]
     finally:
@@ -112,12 +119,14 @@ class RendererContract:
         cls.subject.close()
 
     test_kinds_cover_grammar = _as_test(checks.kinds_cover_grammar)
+    test_example_covers_kinds = _as_test(attributes.example_covers_kinds)
     test_shapes_and_dtypes = _as_test(checks.shapes_and_dtypes)
     test_empty_batch = _as_test(checks.empty_batch)
     test_equal_scenes_equal_pixels = _as_test(checks.equal_scenes_equal_pixels)
     test_batch_equals_singles = _as_test(checks.batch_equals_singles)
-    test_labels_agree_with_masks = _as_test(checks.labels_agree_with_masks)
-    test_attributes_act = _as_test(checks.attributes_act)
+    test_labels_agree_with_masks = _as_test(labels.labels_agree_with_masks)
+    test_instances_keep_labels = _as_test(labels.instances_keep_labels)
+    test_attributes_act = _as_test(attributes.attributes_act)
     test_scenes_not_mutated = _as_test(checks.scenes_not_mutated)
     test_clean_close = _as_test(checks.clean_close)
     test_no_global_state = _as_test(checks.no_global_state)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from metasim.cli import main
@@ -111,6 +112,39 @@ def test_renderers_check_passes_the_good_and_fails_the_bad(
     monkeypatch.setattr(sys, "path", list(sys.path))
     assert main(["renderers", "check", "broken_for_cli:Broken"]) == 1
     assert "FAILED" in capsys.readouterr().out
+
+
+SEEDS = """\
+import sys
+import numpy
+from metasim.testing import AnalyticRenderer
+
+numpy.random.seed(0)
+sys.path.insert(0, "/leak")
+
+
+class Seeds(AnalyticRenderer):
+    pass
+"""
+
+
+def test_renderers_check_finds_what_importing_the_renderer_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    (tmp_path / "seeds_for_cli.py").write_text(SEEDS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    state = np.random.get_state()
+    try:
+        assert main(["renderers", "check", "seeds_for_cli:Seeds", "--json"]) == 1
+    finally:
+        np.random.set_state(state)
+    checks = json.loads(capsys.readouterr().out)["checks"]
+    (failed,) = [check for check in checks if not check["passed"]]
+    assert failed["name"] == "no_global_state"
+    assert "numpy's global random state, sys.path;" in failed["message"]
+    # Once it is imported nothing can be told of that.
+    assert main(["renderers", "check", "seeds_for_cli:Seeds"]) == 0
 
 
 def test_grammar_import_writes_a_new_file_only(tmp_path: Path, capsys: Capture) -> None:

@@ -1,0 +1,83 @@
+"""The promise that every attribute does something to the image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from metasim.scene.grammar import Attribute, SceneGrammar
+from metasim.scene.graph import Scene, Value
+from metasim.testing.broken import require
+from metasim.testing.subject import SOUGHT, Subject
+
+__all__ = ["attributes_act", "example_covers_kinds"]
+
+_SWEEP = 5
+_MOST = 16
+
+
+def example_covers_kinds(subject: Subject) -> None:
+    """The example shows every kind, and every attribute with values to try.
+
+    Where the renderer has no example, the grammar must.
+    """
+    example = subject.renderer.example
+    grammar = subject.grammar if example is None else SceneGrammar.model_validate(example)
+    missing = []
+    for kind, attributes in subject.renderer.kinds.items():
+        nodes = [node for node in grammar.nodes.values() if node.kind == kind]
+        if not nodes:
+            missing.append(kind)
+        for key in sorted(attributes):
+            shown = [node.attributes[key] for node in nodes if key in node.attributes]
+            if not any(len(_values(attribute)) > 1 for attribute in shown):
+                missing.append(f"{kind}.{key}")
+    require(
+        not missing,
+        f"the example must show what is in kinds, or it is not checked: add {', '.join(missing)} "
+        "(an attribute with a range or several values), or take it out of kinds",
+    )
+
+
+def attributes_act(subject: Subject) -> None:
+    """Each attribute of the grammar, given other values, changes pixels in some scene."""
+    for node in subject.grammar.nodes.values():
+        for key, attribute in node.attributes.items():
+            values = _values(attribute)
+            if len(values) == 1:
+                continue
+            scenes = subject.scenes_with(node.name)
+            require(
+                bool(scenes),
+                f"{node.name!r} must occur to be checked, and {SOUGHT} scenes have none; "
+                "raise its count",
+            )
+            require(
+                any(_acts(subject, scene, node.name, key, values) for scene in scenes),
+                f"{node.name}.{key} must act on the image; given {len(values)} values from "
+                f"{values[0]} to {values[-1]} in {len(scenes)} scenes it changed no pixel "
+                "(draw it, or take it out of kinds)",
+            )
+
+
+def _values(attribute: Attribute) -> Sequence[Value]:
+    """Values to try, one where there is nothing to choose from."""
+    if attribute.categories is not None:
+        some = np.linspace(0, len(attribute.categories) - 1, _MOST).astype(int)
+        return [attribute.categories[place] for place in sorted({*some.tolist()})]
+    # The upper end itself is left out: on a periodic attribute it is the start again.
+    shares = [step / _SWEEP for step in range(_SWEEP)]
+    if attribute.range is not None:
+        low, high = attribute.range
+        return [low + (high - low) * share for share in shares]
+    return list(dict.fromkeys(attribute.prior.quantile(s + 0.5 / _SWEEP) for s in shares))
+
+
+def _acts(subject: Subject, scene: Scene, name: str, key: str, values: Sequence[Value]) -> bool:
+    moved = [
+        scene.with_attributes({key: value} if n.name == name else None for n in scene.nodes)
+        for value in values
+    ]
+    images = subject.draw(moved).images
+    return bool((images != images[:1]).any())

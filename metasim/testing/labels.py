@@ -1,0 +1,156 @@
+"""The promises about labels: they agree with the masks, and stay when nothing is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from metasim.render.base import Label, Rendered
+from metasim.scene.graph import Scene
+from metasim.testing.broken import require
+from metasim.testing.subject import Subject
+
+__all__ = ["instances_keep_labels", "labels_agree_with_masks"]
+
+_LOCATIONS = ("x", "y", "z")
+# As shares of a location's range. What moves is to be cut by the image's edge, and to be gone.
+_WITHIN = np.linspace(0, 1, 17)
+_BEYOND = np.concatenate([[-8.0], np.linspace(-1, 2, 49), [9.0]])
+_SWEPT = 2
+# The image's edge has cut what touches it with at most this share of the pixels it has inside.
+_CUT = 0.6
+_FEWEST = 16  # pixels; smaller masks change as much when they move by part of a pixel
+
+
+def labels_agree_with_masks(subject: Subject) -> None:
+    """Boxes are the extents of the masks, ids are labelled, names are those of the nodes."""
+    _check_labels(subject.scenes, subject.rendered, "as drawn")
+
+
+def instances_keep_labels(subject: Subject) -> None:
+    """An instance out of sight keeps its label; ``visible`` falls as the image's edge cuts it.
+
+    What is labelled in one scene is labelled in all. Instances with an attribute ``x``,
+    ``y`` or ``z`` are moved over its range and beyond.
+    """
+    labelled: set[str] = set()
+    bare: dict[str, str] = {}
+    for scenes, rendered, where in _series(subject):
+        for row, (scene, labels) in enumerate(zip(scenes, rendered.labels, strict=True)):
+            of = {label.node for label in labels}
+            labelled |= {scene.nodes[node].name for node in of}
+            for node in set(range(len(scene.nodes))) - of:
+                bare.setdefault(scene.nodes[node].name, f"image {row}, {where}")
+    for name, where in bare.items():
+        require(
+            name not in labelled,
+            f"{where}: every {name!r} must have a label, seen or not, as it has in other "
+            "scenes; where nothing is seen its box is (0, 0, 0, 0) and visible is 0",
+        )
+
+
+def _series(subject: Subject) -> Iterator[tuple[Sequence[Scene], Rendered, str]]:
+    """Scenes, what is drawn of them, and in words how they were made; labels are checked."""
+    _check_labels(subject.scenes, subject.rendered, "as drawn")
+    yield subject.scenes, subject.rendered, "as drawn"
+    for node in subject.grammar.nodes.values():
+        for key in _LOCATIONS:
+            attribute = node.attributes.get(key)
+            if attribute is None or attribute.range is None:
+                continue
+            where = f"moving {node.name}.{key}"
+            for scene in subject.scenes_with(node.name)[:_SWEPT]:
+                index = max(i for i, n in enumerate(scene.nodes) if n.name == node.name)
+                scenes, rendered = _moved(subject, scene, index, key, attribute.range)
+                _check_labels(scenes, rendered, where)
+                _check_falls(rendered, index, where)
+                yield scenes, rendered, where
+
+
+def _moved(
+    subject: Subject, scene: Scene, index: int, key: str, ends: tuple[float, float]
+) -> tuple[Sequence[Scene], Rendered]:
+    def draw(shares: npt.NDArray[np.float64]) -> tuple[Sequence[Scene], Rendered]:
+        values = (ends[0] + (ends[1] - ends[0]) * shares).tolist()
+        moved = [
+            scene.with_attributes(
+                {key: value} if i == index else None for i in range(len(scene.nodes))
+            )
+            for value in values
+        ]
+        return moved, subject.draw(moved)
+
+    try:
+        return draw(_BEYOND)
+    except Exception:  # values beyond its range a renderer may refuse, in its own way
+        return draw(_WITHIN)
+
+
+def _check_falls(rendered: Rendered, index: int, where: str) -> None:
+    """Where the edge has cut most of an instance, less of it is visible than of a whole one."""
+    height, width = rendered.instances.shape[1:]
+    whole: list[tuple[int, float]] = []
+    cut: list[tuple[int, float]] = []
+    for plane, labels in zip(rendered.instances, rendered.labels, strict=True):
+        for label in labels:
+            if label.node == index:
+                x0, y0, x1, y1 = label.box
+                inside = x0 > 0 and y0 > 0 and x1 < width and y1 < height
+                area = int(np.count_nonzero(plane == label.instance))
+                (whole if inside else cut).append((area, float(label.visible)))
+    area, visible = max(whole, default=(0, 0.0))
+    if area < _FEWEST:
+        return
+    for left, share in cut:
+        require(
+            not 0 < left <= _CUT * area or share < visible,
+            f"{where}: visible must count the pixels beyond the edge as unseen; with {left} "
+            f"pixels left of {area} it went from {visible:g} to {share:g}",
+        )
+
+
+def _check_labels(scenes: Sequence[Scene], rendered: Rendered, how: str) -> None:
+    for row, (scene, labels) in enumerate(zip(scenes, rendered.labels, strict=True)):
+        plane, where = rendered.instances[row], f"image {row}, {how}"
+        ids = [label.instance for label in labels]
+        require(
+            len(set(ids)) == len(ids) and min(ids, default=1) >= 1,
+            f"{where}: label ids must be different and at least 1, got {ids}",
+        )
+        unlabelled = sorted(set(np.unique(plane).tolist()) - {0, *ids})
+        require(not unlabelled, f"{where}: every id in the plane must be labelled: {unlabelled}")
+        for label in labels:
+            _check_label(label, scene, plane == label.instance, f"{where}, id {label.instance}")
+
+
+def _check_label(label: Label, scene: Scene, mask: npt.NDArray[np.bool_], where: str) -> None:
+    require(
+        0 <= label.node < len(scene.nodes),
+        f"{where}: node must be an index into the scene's {len(scene.nodes)} nodes, "
+        f"got {label.node}",
+    )
+    node = scene.nodes[label.node]
+    require(
+        (label.name, label.kind) == (node.name, node.kind),
+        f"{where}: name and kind must be {(node.name, node.kind)}, got {(label.name, label.kind)}",
+    )
+    require(
+        isinstance(label.category, str) and label.category != "",
+        f"{where}: category must be a string that is not empty, got {label.category!r}",
+    )
+    rows, columns = np.nonzero(mask)
+    box = (0, 0, 0, 0)
+    if rows.size:
+        box = (int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)
+    require(
+        tuple(label.box) == box,
+        f"{where}: box must be its mask's extent (x0, y0, x1, y1), half-open, {box}; "
+        f"got {label.box}",
+    )
+    require(
+        0 <= label.visible <= 1 and (label.visible > 0) == (rows.size > 0),
+        f"{where}: visible must be a share from 0 to 1, above 0 where it has pixels; "
+        f"got {label.visible!r} with {rows.size} pixels",
+    )
