@@ -160,7 +160,7 @@ class SetsEnvironment(AnalyticRenderer):
         (relabelled(lambda n: changed(n, visible=1.5)), "labels_agree_with_masks", "visible"),
         (relabelled(lambda n: changed(n, visible=0.0)), "labels_agree_with_masks", "visible"),
         (relabelled(lambda n: changed(n, node=0)), "labels_agree_with_masks", "name and kind"),
-        (relabelled(lambda n: changed(n, node=7)), "labels_agree_with_masks", "index into"),
+        (relabelled(lambda n: changed(n, node=7)), "labels_agree_with_masks", "one of the scene's"),
         (relabelled(lambda n: changed(n, category=3)), "labels_agree_with_masks", "category"),
         (relabelled(lambda n: changed(n, instance=5)), "labels_agree_with_masks", "labelled"),
         (relabelled(lambda n: changed(n, instance=0)), "labels_agree_with_masks", "at least 1"),

@@ -1,6 +1,7 @@
 """What a renderer returns is checked before anything is made of it."""
 
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -111,7 +112,7 @@ def test_a_renderer_is_closed_at_the_end_of_a_with_block_even_after_an_error():
 
 
 class Sticks(Renderer):
-    kinds = {}
+    kinds: ClassVar = {}
 
     def render(self, scenes):
         raise NotImplementedError
@@ -121,9 +122,9 @@ class Sticks(Renderer):
 
 
 def test_a_renderer_that_cannot_close_is_told_but_hides_no_other_error():
-    with pytest.raises(RenderError, match="closing the renderer Sticks raised OSError: cannot"):
-        with Sticks():
-            pass
+    told = "closing the renderer Sticks raised OSError: cannot close"
+    with pytest.raises(RenderError, match=told), Sticks():
+        pass
     with pytest.raises(KeyError), Sticks():
         raise KeyError("first")
 

@@ -124,7 +124,7 @@ def test_a_renderer_that_cannot_be_built_is_told_why(folder, name, options, said
 
 def test_a_module_that_ends_the_process_is_told_too(tmp_path):
     (tmp_path / "metasim_test_exits.py").write_text("raise SystemExit(0)")
-    with pytest.raises(PluginError, match="importing 'metasim_test_exits' .* raised SystemExit"):
+    with pytest.raises(PluginError, match=r"importing 'metasim_test_exits' .* raised SystemExit"):
         make_renderer("metasim_test_exits:X", {}, tmp_path)
 
 
