@@ -161,6 +161,7 @@ class VonMises(Distribution):
     def quantile(self, u: float) -> float:
         """The quantile, counted from the point opposite the mean; tabulated finely."""
         mass, angle = _von_mises_table(self.kappa)
+        u = min(max(u, _TINY), 1 - _TINY)  # the far tail's masses are too small to divide by
         return self.mean + float(np.interp(u, mass, angle)) * self.period / math.tau
 
 
