@@ -2,7 +2,7 @@
 
 ::
 
-    MetasimError                 everything below; never raised itself
+    MetasimError                 all but the last; never raised itself
     ├── UserError                the user can mend it; the command line exits with 2
     │   ├── ConfigError          an experiment or a grammar; carries every Mistake found
     │   ├── PluginError          a renderer, feature or estimator that is unknown or unfit
@@ -10,8 +10,8 @@
     │   ├── RunError             a run directory or a checkpoint that cannot be used
     │   └── MissingExtraError    an optional package is not installed
     ├── RenderError              a renderer raised or broke its contract; exits with 1
-    ├── TrainingError            the loss stopped being a number; exits with 1
-    └── Interrupted              SIGINT or SIGTERM after a checkpoint; exits with 130
+    └── TrainingError            the loss stopped being a number; exits with 1
+    Interrupted                  SIGINT or SIGTERM; exits with 130
 
 Every message says what must hold, what was got, and what to do.
 """
@@ -112,8 +112,12 @@ class TrainingError(MetasimError):
     """Training cannot go on, for example because the loss is not a number."""
 
 
-class Interrupted(MetasimError):
-    """The user or the system asked the run to stop; a checkpoint was written."""
+class Interrupted(BaseException):
+    """The user or the system asked to stop; the message says what is kept.
+
+    No :class:`Exception`: it is raised wherever the process happens to be, and code there that
+    takes every exception for its own trouble must not swallow it.
+    """
 
     exit_code = 130
 

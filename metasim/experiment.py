@@ -6,18 +6,19 @@ module sees a whole :class:`metasim.config.Experiment`; what it builds is handed
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from metasim import __version__, yamlfile
+from metasim import yamlfile
 from metasim.config import Experiment, RendererSpec, load_experiment, load_grammar
 from metasim.data import generate_dataset
 from metasim.errors import RunError
 from metasim.learn.checkpoint import load_editor, read_checkpoint
 from metasim.learn.editor import edit_scenes
 from metasim.progress import Progress
-from metasim.provenance import collect, digest
+from metasim.provenance import collect, digest, package_versions
 from metasim.render.base import Renderer
 from metasim.render.plugins import make_renderer
 from metasim.report.page import report_data, write_report
@@ -27,6 +28,7 @@ from metasim.runs import RunDir
 from metasim.scene.grammar import SceneGrammar
 from metasim.scene.graph import Scene
 from metasim.session import Session
+from metasim.signals import interruptible
 
 __all__ = ["generate", "report", "resume", "train"]
 
@@ -38,13 +40,14 @@ def train(experiment: Experiment, *, progress: Progress) -> dict[str, Any]:
         The summary, and the run directory as ``run``.
 
     Raises:
-        Interrupted: after a checkpoint, when the process was asked to stop.
+        Interrupted: when the process was asked to stop; it says what is kept.
     """
-    run = RunDir.create(experiment.output.dir, experiment.name, experiment.seed)
-    config = yamlfile.dump(experiment.resolved())
-    run.write_provenance(collect(config=digest(config.encode())))
-    run.write_config(config)  # with it the folder counts as a run, so it comes last
-    return _carry_out(experiment, run, progress)
+    with build_renderer(experiment.renderer) as renderer:
+        run = RunDir.create(experiment.output.dir, experiment.name, experiment.seed)
+        config = yamlfile.dump(experiment.resolved())
+        run.write_provenance(collect(config=digest(config.encode())))
+        run.write_config(config)  # with it the folder counts as a run, so it comes last
+        return _carry_out(experiment, run, renderer, progress)
 
 
 def resume(
@@ -67,19 +70,23 @@ def resume(
         RunError: when the run cannot go on as it began; nothing was touched then.
     """
     going = admit(path, overrides, other_code=other_code)
-    return _carry_out(going.experiment, going.run, progress, going.note)
+    with build_renderer(going.experiment.renderer) as renderer:
+        return _carry_out(going.experiment, going.run, renderer, progress, going.note)
 
 
 def _carry_out(
     experiment: Experiment,
     run: RunDir,
+    renderer: Renderer,
     progress: Progress,
     first: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    with run.lock(), build_renderer(experiment.renderer) as renderer:
+    with run.lock():
         first()
         summary = Session(experiment, run, renderer, progress).carry_out()
-    write_report(run)
+    again = f"the run is complete; write its report with: metasim report {run.path}"
+    with interruptible(lambda: f"stopped while the report was written, {again}"):
+        write_report(run)
     return {"run": str(run.path), **summary}
 
 
@@ -116,6 +123,7 @@ def generate(
     Raises:
         DataError: when ``out`` is not the dataset's own.
         RunError: when the run has learned nothing yet.
+        Interrupted: when the process was asked to stop; every finished batch is kept.
     """
     maker = _from_run(source) if source.is_dir() else _from_grammar(source)
     spec = renderer or maker.renderer
@@ -124,8 +132,9 @@ def generate(
             f"{source} names no renderer; add 'renderer: {{use: ...}}' to it, or give --renderer"
         )
     seed = maker.seed if seed is None else seed
-    progress.start("generating", count)
-    with build_renderer(spec) as built:
+    kept = f"stopped; every finished batch of {out} is kept, go on with the same and --resume"
+    with interruptible(lambda: kept), build_renderer(spec) as built:
+        progress.start("generating", count)
         made = generate_dataset(
             out,
             count=count,
@@ -133,8 +142,9 @@ def generate(
             make_scenes=lambda indices: [maker.scene(seed, index) for index in indices],
             renderer=built,
             formats=formats,
+            classes=maker.grammar.classes,
             manifest={
-                "metasim": __version__,
+                "versions": {"python": platform.python_version(), **package_versions()},
                 "source": maker.source,
                 "renderer": spec.model_dump(mode="json", exclude_none=True),
             },
@@ -170,7 +180,10 @@ class _Tuned(_Prior):
         state, path = read_checkpoint(run)
         super().__init__(
             experiment.grammar,
-            {"run": run.path.name, "name": experiment.name, "checkpoint": path.name},
+            {
+                **{"run": run.path.name, "name": experiment.name},
+                **{"checkpoint": path.name, "sha256": digest(path.read_bytes())},
+            },
             experiment.renderer,
         )
         self.seed = experiment.seed
@@ -189,4 +202,6 @@ def _from_run(path: Path) -> _Prior:
 
 def _from_grammar(path: Path) -> _Prior:
     found = load_grammar(path)
-    return _Prior(found.grammar, {"grammar": path.name}, found.renderer)
+    written = yamlfile.dump(found.grammar.model_dump(mode="json"))
+    source = {"grammar": path.name, "sha256": digest(written.encode())}
+    return _Prior(found.grammar, source, found.renderer)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Any
 
 from metasim.config import Experiment
@@ -32,6 +30,7 @@ from metasim.report.findings import read_findings
 from metasim.report.plots import comparison, save_grid
 from metasim.rng import derive
 from metasim.runs import RunDir
+from metasim.signals import on_signal
 from metasim.target import load_target
 
 __all__ = ["Session", "make_preparation", "make_trainer"]
@@ -253,22 +252,13 @@ class Session:
             return f"stopped while preparing, the {kept} images drawn are kept; go on with: {again}"
         return f"stopped before anything was drawn that could be kept; begin with: {again}"
 
-    @contextmanager
-    def _listening(self) -> Iterator[None]:
+    def _listening(self) -> AbstractContextManager[None]:
         """Note SIGINT and SIGTERM; the loop stops after its step. A second one ends at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
 
-        def note(number: int, frame: object) -> None:
+        def note() -> None:
             if self.stop_asked or not hasattr(self, "trainer"):
                 raise Interrupted(self._left())
             self.stop_asked = True
             self.progress.log("stopping after this step; once more to stop at once")
 
-        before = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for which, handler in before.items():
-                signal.signal(which, handler)
+        return on_signal(note)

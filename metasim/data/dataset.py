@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from metasim.data.coco import COCO, write_coco
+from metasim.data.integrity import damaged, file_digest, files_of
 from metasim.data.manifest import (
     IMAGES,
     LABELS,
@@ -39,7 +40,9 @@ from metasim.scene.graph import Scene
 
 __all__ = ["FORMATS", "generate_dataset"]
 
-_FormatWriter = Callable[[Path, Callable[[], Iterable[Mapping[str, Any]]]], None]
+_FormatWriter = Callable[
+    [Path, Callable[[], Iterable[Mapping[str, Any]]], Sequence[tuple[str, str]]], None
+]
 
 FORMATS: Mapping[str, tuple[str | None, _FormatWriter | None]] = {
     "native": (None, None),  # labels.jsonl, which is always written
@@ -56,6 +59,7 @@ def generate_dataset(
     make_scenes: Callable[[range], Sequence[Scene]],
     renderer: Renderer,
     formats: Sequence[str] = ("coco",),
+    classes: Sequence[tuple[str, str]] = (),
     manifest: Mapping[str, Any] | None = None,
     batch_size: int = 64,
     resume: bool = False,
@@ -75,8 +79,10 @@ def generate_dataset(
             index must follow from the index (and the seed) alone.
         renderer: draws them.
         formats: of :data:`FORMATS`, besides ``labels.jsonl``.
+        classes: (kind, category) of what there may be in the images, where that is known.
         manifest: what else tells how the dataset was made (versions, checkpoint, ...), as
-            JSON values; recorded, and compared on ``resume``, so leave the time out.
+            JSON values; recorded, and compared on ``resume``, so leave the time out. Its
+            ``versions`` may differ where nothing is left to draw.
         batch_size: scenes made and drawn at a time.
         resume: go on with a dataset that was begun; a finished one is left as it is.
         progress: told how many images there are so far, after every batch.
@@ -96,6 +102,7 @@ def generate_dataset(
         seed=seed,
         formats=_known(formats),
         image_size=renderer.image_size,
+        classes=classes,
         manifest=manifest or {},
     )
     check_own_folder(out)
@@ -156,14 +163,19 @@ def _begin(out: Path, asked: Mapping[str, Any], batch_size: int, *, resume: bool
         advice = "" if finished else "add --resume to finish it, or "
         raise DataError(f"{out} holds {state} dataset already; {advice}give another folder")
     found = read_manifest(out) if finished else read_json(out / MARKER)
-    found.pop("images", None)
-    began_with = found.pop("batch_size", None)
-    if other := differences(asked, found):
+    began_with = found.get("batch_size")
+    if other := differences(asked, found, ignore=("versions",) if finished else ()):
         raise DataError(
             f"{out} holds a dataset made otherwise, which --resume cannot go on with; give "
             "another folder, or ask for the same:\n  " + "\n  ".join(other)
         )
     if finished:
+        if broken := damaged(out, files_of(found)):
+            shown = ", ".join(broken[:3]) + (", ..." if len(broken) > 3 else "")
+            raise DataError(
+                f"{out} holds a finished dataset of which {len(broken)} files are missing or "
+                f"damaged ({shown}); make it anew in another folder"
+            )
         return None
     if not isinstance(began_with, int) or began_with < 1:
         raise DataError(f"{out / MARKER} is damaged (no batch_size); give another folder")
@@ -268,8 +280,10 @@ def _finish(out: Path, shards: Shards, asked: Mapping[str, Any]) -> None:
         for name in asked["formats"]:
             writer = FORMATS[name][1]
             if writer is not None:
-                writer(out, shards.labels)
-        write_manifest(out, asked, shards.entries())
+                writer(out, shards.labels, asked["classes"])
+        joint = [LABELS, *(FORMATS[name][0] for name in asked["formats"])]
+        files = {name: file_digest(out / name) for name in joint if name is not None}
+        write_manifest(out, asked, files, shards.entries())
 
 
 def _clean(out: Path, shards: Shards) -> None:

@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +52,13 @@ LOCK = ".metasim-lock"
 _FORMAT = "metasim-dataset"
 _VERSION = 1
 _RESERVED = frozenset(
-    {"format", "version", "seed", "count", "formats", "image_size", "images", "batch_size"}
+    {
+        *("format", "version", "seed", "count", "formats", "image_size", "classes"),
+        *("files", "images", "batch_size"),
+    }
 )
+_OUTCOME = frozenset({"files", "images", "batch_size"})
+"""Keys that are no part of what was asked for."""
 
 
 def to_line(value: object) -> str:
@@ -78,6 +83,7 @@ def make_request(
     seed: int,
     formats: Sequence[str],
     image_size: tuple[int, int],
+    classes: Sequence[tuple[str, str]],
     manifest: Mapping[str, Any],
 ) -> dict[str, Any]:
     """What is asked for, in JSON values: two datasets with equal requests are equal.
@@ -94,16 +100,25 @@ def make_request(
         "count": count,
         "formats": list(formats),
         "image_size": list(image_size),
+        "classes": [list(pair) for pair in classes],
         **manifest,
     }
     plain: dict[str, Any] = json.loads(to_line(request))
     return plain
 
 
-def differences(asked: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
-    """The keys in which two requests differ, with both values."""
+def differences(
+    asked: Mapping[str, Any], found: Mapping[str, Any], ignore: Collection[str] = ()
+) -> list[str]:
+    """The keys in which two requests differ, with both values.
+
+    Args:
+        asked: what is asked for.
+        found: the request of a dataset, or its manifest.
+        ignore: keys that may differ.
+    """
     lines = []
-    for key in sorted({*asked, *found}):
+    for key in sorted({*asked, *found} - _OUTCOME - set(ignore)):
         if asked.get(key) != found.get(key):
             lines.append(f"{key}: {_short(found.get(key))} there, {_short(asked.get(key))} asked")
     return lines
@@ -161,8 +176,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{path} must have version {_VERSION}, got {manifest.get('version')!r}; "
             "read it with the metasim that wrote it"
         )
-    if not isinstance(manifest.get("images"), list):
-        raise DataError(f"{path} must list its images under 'images'; it is damaged")
+    for key, kind in (("images", list), ("files", dict)):
+        if not isinstance(manifest.get(key), kind):
+            raise DataError(f"{path} must tell of its files under {key!r}; it is damaged")
     return manifest
 
 
@@ -195,11 +211,24 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_manifest(
-    folder: Path, request: Mapping[str, Any], entries: Iterable[Mapping[str, Any]]
+    folder: Path,
+    request: Mapping[str, Any],
+    files: Mapping[str, str],
+    entries: Iterable[Mapping[str, Any]],
 ) -> None:
-    """Write ``manifest.json``: the request and, one to a line, the entry of each image."""
+    """Write ``manifest.json``, the last of a dataset's files.
+
+    Args:
+        folder: the dataset's.
+        request: what was asked for.
+        files: SHA-256 of the files that hold the labels of all images, by name.
+        entries: of each image, written one to a line.
+    """
     with replacing(folder / MANIFEST) as file:
-        head = "".join(f"{to_line(key)}: {to_line(value)},\n" for key, value in request.items())
+        head = "".join(
+            f"{to_line(key)}: {to_line(value)},\n"
+            for key, value in {**request, "files": files}.items()
+        )
         file.write(("{\n" + head + '"images": [').encode())
         for index, entry in enumerate(entries):
             file.write(((",\n" if index else "\n") + to_line(entry)).encode())

@@ -6,14 +6,14 @@ kill leaves behind is either counted and whole, or made again.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from metasim.data.integrity import damaged, files_of_image
 from metasim.data.manifest import SHARDS, to_line
-from metasim.data.records import Record, confined
+from metasim.data.records import Record
 from metasim.errors import DataError
 from metasim.files import write_atomic
 
@@ -48,19 +48,10 @@ class Shards:
         try:
             halves = list(self._read(number))
             found = [labels["index"] for _, labels in halves]
-            intact = all(self._intact(entry) for entry, _ in halves)
-            return found == list(self.batches[number]) and intact
+            whole = not any(damaged(self._dataset, files_of_image(entry)) for entry, _ in halves)
+            return found == list(self.batches[number]) and whole
         except (OSError, ValueError, KeyError, TypeError, DataError):
             return False
-
-    def _intact(self, entry: Mapping[str, Any]) -> bool:
-        files = {entry["image"]: entry["sha256"]}
-        if "planes" in entry:
-            files[entry["planes"]] = entry["planes_sha256"]
-        return all(
-            hashlib.sha256(confined(self._dataset, name).read_bytes()).hexdigest() == expected
-            for name, expected in files.items()
-        )
 
     def entries(self) -> Iterator[dict[str, Any]]:
         """The manifest's entry of every image, in order."""

@@ -157,7 +157,7 @@ class SceneCodec:
         children = np.flatnonzero(parents >= 0)
         scene = np.repeat(np.arange(len(sizes)), sizes)
         edges = np.stack([parents[children] + start[scene[children]], children])
-        return Batch(
+        batch = Batch(
             x=torch.from_numpy(x),
             value=torch.from_numpy(values),
             name_id=torch.from_numpy(ids),
@@ -165,6 +165,13 @@ class SceneCodec:
             batch=torch.from_numpy(scene),
             ptr=torch.from_numpy(start),
         )
+        # What Batch.from_data_list notes too, so that a batch can be taken apart again.
+        batch._num_graphs = len(sizes)
+        none = torch.zeros(len(sizes), dtype=torch.int64)
+        each = dict.fromkeys(("x", "value", "name_id"), batch.ptr)
+        batch._slice_dict = {**each, "edge_index": batch.ptr - torch.arange(len(sizes) + 1)}
+        batch._inc_dict = {**dict.fromkeys(each, none), "edge_index": batch.ptr[:-1]}
+        return batch
 
     def replaced(self, batch: Batch, latent: Tensor) -> Tensor:
         """The inputs (N, F) with the learnable attributes at ``latent`` (N, A); differentiable."""

@@ -302,6 +302,17 @@ class SceneGrammar(_Model):
             if attribute.mutable
         }
 
+    @property
+    def classes(self) -> tuple[tuple[str, str], ...]:
+        """(kind, class) of what its scenes may show, by the attributes called ``class``."""
+        found = {
+            (node.kind, str(value))
+            for node in self.nodes.values()
+            if "class" in node.attributes
+            for value in node.attributes["class"].prior.support or ()
+        }
+        return tuple(sorted(found))
+
     def sample(self, rng: np.random.Generator) -> Scene:
         """One scene; its seed is drawn from ``rng`` as well."""
         seed = int(rng.integers(2**63))

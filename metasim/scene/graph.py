@@ -6,6 +6,7 @@ are drawn as equal pixels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
@@ -117,7 +118,7 @@ class Scene:
         """
         try:
             nodes = tuple(_node(item) for item in data["nodes"])
-            scene = cls(nodes, int(data["seed"]))
+            scene = cls(nodes, _whole("seed", data["seed"], 0))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DataError(f"not the description of a scene: {error!r}") from None
         _check_tree(nodes)
@@ -128,9 +129,16 @@ def _node(item: Mapping[str, Any]) -> Node:
     for name, value in item["attributes"].items():
         if isinstance(value, bool) or not isinstance(value, (int, float, str)):
             raise DataError(f"attribute {name!r} must be a number or a string, got {value!r}")
-    return Node(
-        str(item["name"]), str(item["kind"]), Attributes(item["attributes"]), int(item["parent"])
-    )
+        if isinstance(value, float) and not math.isfinite(value):
+            raise DataError(f"attribute {name!r} must be finite, got {value!r}")
+    parent = _whole("parent", item["parent"], -1)
+    return Node(str(item["name"]), str(item["kind"]), Attributes(item["attributes"]), parent)
+
+
+def _whole(what: str, value: Any, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise DataError(f"a {what} must be a whole number of at least {least}, got {value!r}")
+    return value
 
 
 def _check_tree(nodes: Sequence[Node]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,9 @@ def test_a_run_makes_a_dataset_with_what_it_learned(
     assert manifest["seed"] == 0
     assert manifest["source"]["run"] == whole.name
     assert manifest["source"]["checkpoint"].startswith("step-")
+    checkpoint = whole / "checkpoints" / manifest["source"]["checkpoint"]
+    assert manifest["source"]["sha256"] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    assert {"python", "metasim", "numpy", "torch", "pillow"} <= set(manifest["versions"])
 
     assert metasim("generate", PRIOR, "--renderer", "mnist", "--count", 12, "--out",
                    tmp_path / "prior").code == 0  # fmt: skip
@@ -85,16 +89,48 @@ def test_a_killed_dataset_is_finished_as_if_never_killed(
     def killed(batch: range, *rest: Any) -> tuple[list[Scene], Any]:
         calls.append(batch)
         if len(calls) == 2:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGTERM)
         return draw(batch, *rest)
 
     with monkeypatch.context() as patch:
         patch.setattr(writing, "_draw", killed)
-        assert metasim(*words, "--out", tmp_path / "b").code == 130
+        answer = metasim(*words, "--out", tmp_path / "b")
+    assert answer.code == 130
+    assert f"every finished batch of {tmp_path / 'b'} is kept" in answer.data["error"]
+    assert "--resume" in answer.data["error"]
     assert not (tmp_path / "b" / "manifest.json").exists()
     assert metasim(*words, "--out", tmp_path / "b").code == 2  # not without --resume
     assert metasim(*words, "--out", tmp_path / "b", "--resume").code == 0
     assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
+
+
+def test_a_grammar_that_was_edited_does_not_go_into_the_same_dataset(
+    metasim: Command, tmp_path: Path
+) -> None:
+    grammar = tmp_path / "grammar.yaml"
+    grammar.write_text(PRIOR.read_text())
+    words = ("generate", grammar, "--renderer", "mnist", "--count", 3, "--out", tmp_path / "d")
+    assert metasim(*words).code == 0
+    assert metasim(*words, "--resume").data["rendered"] == 0
+    grammar.write_text(PRIOR.read_text() + "\n# a comment changes no scene\n")
+    assert metasim(*words, "--resume").code == 0
+    edited = PRIOR.read_text().replace("mean: 0", "mean: 180")
+    assert edited != PRIOR.read_text()
+    grammar.write_text(edited)
+    answer = metasim(*words, "--resume")
+    assert answer.code == 2
+    assert "source:" in answer.data["error"]
+
+
+def test_all_datasets_of_a_grammar_number_its_classes_alike(
+    metasim: Command, tmp_path: Path
+) -> None:
+    for count in (2, 30):
+        metasim("generate", PRIOR, "--renderer", "mnist", "--count", count, "--out",
+                tmp_path / str(count))  # fmt: skip
+    few, many = (COCO(tmp_path / name / "coco.json") for name in ("2", "30"))
+    assert few.loadCats(few.getCatIds()) == many.loadCats(many.getCatIds())
+    assert [c["name"] for c in many.loadCats(many.getCatIds())] == [str(n) for n in range(10)]
 
 
 def test_a_run_that_has_learned_nothing_yet_is_refused(

@@ -281,6 +281,31 @@ def test_resuming_a_finished_dataset_changes_nothing(
     assert hashes(tmp_path / "d") == before
 
 
+@pytest.mark.parametrize("name", ["coco.json", "labels.jsonl", "images/000003.png"])
+@pytest.mark.parametrize("content", [None, b"", b"junk"])
+def test_a_finished_dataset_that_was_damaged_is_not_called_finished(
+    tmp_path: Path, generate: Generate, name: str, content: bytes | None
+) -> None:
+    generate(tmp_path / "d")
+    if content is None:
+        (tmp_path / "d" / name).unlink()
+    else:
+        (tmp_path / "d" / name).write_bytes(content)
+    with pytest.raises(DataError, match=rf"1 files are missing or damaged \({name}\)"):
+        generate(tmp_path / "d", resume=True)
+
+
+def test_other_versions_may_look_at_a_finished_dataset_but_not_finish_one(
+    tmp_path: Path, generate: Generate
+) -> None:
+    newer = {"checkpoint": "step-00000120.pt", "versions": {"metasim": "0.2"}}
+    generate(tmp_path / "whole")
+    assert generate(tmp_path / "whole", resume=True, manifest=newer)["rendered"] == 0
+    _interrupted(tmp_path / "part", generate, 8)
+    with pytest.raises(DataError, match=r"versions: .*0\.1.* there, .*0\.2.* asked"):
+        generate(tmp_path / "part", resume=True, manifest=newer)
+
+
 def test_kill_between_manifest_and_cleaning(
     tmp_path: Path, generate: Generate, hashes: Hashes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -427,6 +452,18 @@ def test_a_wrong_box_is_refused(tmp_path: Path, generate: Generate, rectangles: 
 
     with pytest.raises(RenderError, match="the box of instance"):
         generate(tmp_path / "d", renderer=Shifted())
+
+
+def test_pixels_of_an_instance_without_a_label_are_refused(
+    tmp_path: Path, generate: Generate, rectangles: ModuleType
+) -> None:
+    class Silent(rectangles.RectangleRenderer):  # type: ignore[name-defined,misc]
+        def render(self, scenes: Sequence[Scene]) -> Rendered:
+            drawn = super().render(scenes)
+            return Rendered(drawn.images, drawn.instances, tuple(() for _ in scenes))
+
+    with pytest.raises(RenderError, match="every pixel of an instance must have a label"):
+        generate(tmp_path / "d", renderer=Silent())
 
 
 def test_too_few_scenes_are_refused(tmp_path: Path, generate: Generate) -> None:

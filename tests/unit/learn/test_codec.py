@@ -141,6 +141,22 @@ def test_values_survive_the_way_through_the_latent_space(grammar: SceneGrammar, 
 
 
 @settings(max_examples=60, deadline=None)
+@given(GRAMMARS, st.integers(0, 99))
+def test_a_batch_can_be_taken_apart_into_the_graphs_of_its_scenes(
+    grammar: SceneGrammar, seed: int
+) -> None:
+    codec, scenes = SceneCodec(grammar), scenes_of(grammar, seed)
+    graphs = codec.encode(scenes).to_data_list()
+    assert len(graphs) == len(scenes)
+    for graph, scene in zip(graphs, scenes, strict=True):
+        alone = codec.encode([scene])
+        for name in ("x", "value", "name_id", "edge_index"):
+            assert torch.equal(graph[name], alone[name]), name
+    again = Batch.from_data_list(graphs)
+    assert torch.equal(again.edge_index, codec.encode(scenes).edge_index)
+
+
+@settings(max_examples=60, deadline=None)
 @given(GRAMMARS, st.integers(0, 99), st.floats(-1.5, 1.5))
 def test_replaced_inputs_are_those_of_the_decoded_scenes(
     grammar: SceneGrammar, seed: int, shift: float

@@ -1,6 +1,7 @@
 """Scenes: they do not change, and come back from JSON and from pickles as they were."""
 
 import json
+import math
 import pickle
 from dataclasses import FrozenInstanceError
 
@@ -128,12 +129,17 @@ def test_equality_does_not_depend_on_the_order_of_attributes():
         (lambda d: d.pop("seed"), "seed"),
         (lambda d: d.pop("nodes"), "nodes"),
         (lambda d: d.update(nodes=[]), "root"),
-        (lambda d: d.update(seed="x"), "description of a scene"),
+        (lambda d: d.update(seed="x"), "a seed must be a whole number of at least 0, got 'x'"),
+        (lambda d: d.update(seed=-1), "a seed must be .* got -1"),
+        (lambda d: d.update(seed=1.7), "a seed must be .* got 1.7"),
+        (lambda d: d.update(seed=True), "a seed must be .* got True"),
         (lambda d: d["nodes"][0].pop("kind"), "kind"),
         (lambda d: d["nodes"][0].update(parent=0), "root"),
         (lambda d: d["nodes"][1].update(parent=1), "after its parent"),
         (lambda d: d["nodes"][1].update(parent=-1), "after its parent"),
-        (lambda d: d["nodes"][1].update(parent="up"), "description of a scene"),
+        (lambda d: d["nodes"][1].update(parent="up"), "a parent must be a whole number"),
+        (lambda d: d["nodes"][0].update(parent=-1.5), "a parent must be a whole number"),
+        (lambda d: d["nodes"][1]["attributes"].update(yaw=math.nan), "'yaw' must be finite"),
         (lambda d: d["nodes"][1]["attributes"].update(yaw=[1]), "'yaw' must be a number"),
         (lambda d: d["nodes"][1]["attributes"].update(yaw=True), "'yaw' must be a number"),
         (lambda d: d["nodes"][1].update(attributes=None), "description of a scene"),

@@ -1,0 +1,48 @@
+"""Whether the files of a dataset are as they were written."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from metasim.data.records import confined
+
+__all__ = ["damaged", "file_digest", "files_of", "files_of_image"]
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def files_of_image(entry: Mapping[str, Any]) -> dict[str, str]:
+    """The SHA-256 of an image's files, by name, from its entry in the manifest."""
+    files = {entry["image"]: entry["sha256"]}
+    if "planes" in entry:
+        files[entry["planes"]] = entry["planes_sha256"]
+    return files
+
+
+def files_of(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """The SHA-256 of all files of a finished dataset, by name."""
+    images = (files_of_image(entry) for entry in manifest["images"])
+    return {**manifest["files"], **{name: sha for files in images for name, sha in files.items()}}
+
+
+def damaged(folder: Path, files: Mapping[str, str]) -> list[str]:
+    """Those of the named files that are missing or not as their SHA-256 says.
+
+    Raises:
+        DataError: when a name leads out of the folder.
+    """
+    return [name for name, sha256 in files.items() if not _is_whole(confined(folder, name), sha256)]
+
+
+def _is_whole(path: Path, sha256: str) -> bool:
+    try:
+        return file_digest(path) == sha256
+    except OSError:
+        return False
