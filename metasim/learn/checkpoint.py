@@ -1,9 +1,8 @@
-"""Checkpoints: one file holds all that a run has learned; read without pickled code."""
+"""Checkpoints: one file holds all that a run has learned; read whole, without pickled code."""
 
 from __future__ import annotations
 
 import io
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from metasim.errors import RunError
 from metasim.learn.codec import SceneCodec
 from metasim.learn.editor import SceneEditor, make_editor
 from metasim.learn.options import Editor
+from metasim.provenance import digest
 from metasim.runs import RunDir
 from metasim.scene.grammar import SceneGrammar
 
@@ -30,7 +30,8 @@ def write_checkpoint(run: RunDir, step: int, state: dict[str, Any]) -> Path:
     """
     buffer = io.BytesIO()
     torch.save({"format": _FORMAT, "metasim": __version__, **state}, buffer)
-    return run.write_checkpoint(step, buffer.getvalue())
+    payload = buffer.getvalue()
+    return run.write_checkpoint(step, digest(payload).encode() + b"\n" + payload)
 
 
 def read_checkpoint(run: RunDir) -> tuple[dict[str, Any], Path]:
@@ -44,21 +45,30 @@ def read_checkpoint(run: RunDir) -> tuple[dict[str, Any], Path]:
     damaged = []
     for path in run.checkpoints():
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
-            first = (str(error).splitlines() or [type(error).__name__])[0]
+            return _load(path), path
+        except Exception as error:  # a damaged file can make torch's reader raise anything
+            first = (str(error).splitlines() or [""])[0] or type(error).__name__
             damaged.append(f"{path.name} ({first[:80]})")
-            continue
-        if not isinstance(state, dict) or state.get("format") != _FORMAT:
-            damaged.append(f"{path.name} (not a checkpoint of this version)")
-            continue
-        return state, path
     if damaged:
         raise RunError(
             f"{run.path} must have a checkpoint that can be read, but all are damaged: "
             f"{', '.join(damaged)}; start a new run"
         )
     raise RunError(f"{run.path} has no checkpoint yet; go on with --resume {run.path}")
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """The state in a file: a line with the SHA-256 of what torch has written after it.
+
+    torch reads an archive without looking at its checksums.
+    """
+    told, _, payload = path.read_bytes().partition(b"\n")
+    if told != digest(payload).encode():
+        raise ValueError("its content does not have the SHA-256 it was written with")
+    state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    if not isinstance(state, dict) or state.get("format") != _FORMAT:
+        raise ValueError("not a checkpoint of this version")
+    return state
 
 
 def load_editor(grammar: SceneGrammar, options: Editor, state: dict[str, Any]) -> SceneEditor:

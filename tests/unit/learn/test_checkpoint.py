@@ -45,6 +45,33 @@ def test_a_damaged_one_is_passed_over(run: RunDir, damage: bytes | None) -> None
     assert read_checkpoint(run)[0]["a"] == 3
 
 
+def test_a_single_bit_that_flipped_is_noticed(run: RunDir) -> None:
+    """Wherever it is: torch itself reads most such files, with other numbers."""
+    write_checkpoint(run, 1, {"a": 1})
+    newest = write_checkpoint(run, 2, {"weights": torch.arange(200.0), "b": [1, "two"]})
+    whole = newest.read_bytes()
+    for place in (*range(80), *range(80, len(whole), 7)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << place % 8
+        newest.write_bytes(damaged)
+        assert read_checkpoint(run)[0]["a"] == 1, place
+    newest.write_bytes(whole)
+    assert read_checkpoint(run)[1] == newest
+
+
+@pytest.mark.parametrize("error", [KeyError, AttributeError, IndexError, RuntimeError, MemoryError])
+def test_whatever_the_reader_raises_is_damage(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    write_checkpoint(run, 1, {})
+    monkeypatch.setattr(torch, "load", fail)
+    with pytest.raises(RunError, match=rf"step-00000001.pt \({error.__name__}\)"):
+        read_checkpoint(run)
+
+
 def test_none_that_can_be_read_names_them_all(run: RunDir) -> None:
     for step in (1, 2):
         write_checkpoint(run, step, {}).write_bytes(b"")
@@ -68,8 +95,7 @@ class Trap:
 
 
 def test_no_code_in_a_checkpoint_is_run(run: RunDir, tmp_path: Path) -> None:
-    write_checkpoint(run, 1, {})
-    torch.save({"format": 1, "trap": Trap(tmp_path / "mark")}, run.checkpoint_path(1))
+    write_checkpoint(run, 1, {"trap": Trap(tmp_path / "mark")})
     with pytest.raises(RunError, match="damaged"):
         read_checkpoint(run)
     assert not (tmp_path / "mark").exists()
