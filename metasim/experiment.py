@@ -14,7 +14,7 @@ from metasim import __version__, yamlfile
 from metasim.config import Experiment, RendererSpec, load_experiment, load_grammar
 from metasim.data import generate_dataset
 from metasim.errors import RunError
-from metasim.learn.checkpoint import load_editor, read_checkpoint
+from metasim.learn.checkpoint import load_editor, read_learned
 from metasim.learn.editor import edit_scenes
 from metasim.progress import Progress
 from metasim.provenance import collect, digest
@@ -115,9 +115,9 @@ def generate(
 
     Raises:
         DataError: when ``out`` is not the dataset's own.
-        RunError: when the run has learned nothing yet.
+        RunError: when the run has learned nothing yet, or what it learned is damaged.
     """
-    maker = _from_run(source) if source.is_dir() else _from_grammar(source)
+    maker = _from_run(source, progress) if source.is_dir() else _from_grammar(source)
     spec = renderer or maker.renderer
     if spec is None:
         raise RunError(
@@ -166,15 +166,17 @@ class _Prior:
 class _Tuned(_Prior):
     """Scenes as a run's editor makes them."""
 
-    def __init__(self, experiment: Experiment, run: RunDir) -> None:
-        state, path = read_checkpoint(run)
+    def __init__(self, experiment: Experiment, run: RunDir, progress: Progress) -> None:
+        found = read_learned(run)
+        if told := found.passed_over:
+            progress.log(told)
         super().__init__(
             experiment.grammar,
-            {"run": run.path.name, "name": experiment.name, "checkpoint": path.name},
+            {"run": run.path.name, "name": experiment.name, "checkpoint": found.path.name},
             experiment.renderer,
         )
         self.seed = experiment.seed
-        self.editor = load_editor(experiment.grammar, experiment.editor, state)
+        self.editor = load_editor(experiment.grammar, experiment.editor, found.state)
 
     def scene(self, seed: int, index: int) -> Scene:
         """The scene of one image: sampled, then edited, from a stream of its own."""
@@ -182,9 +184,9 @@ class _Tuned(_Prior):
         return edit_scenes(self.editor, [sampled], derive(seed, "dataset", "edit", index))[0]
 
 
-def _from_run(path: Path) -> _Prior:
+def _from_run(path: Path, progress: Progress) -> _Prior:
     run = RunDir.find(path)
-    return _Tuned(load_experiment(run.config_path, files=False), run)
+    return _Tuned(load_experiment(run.config_path, files=False), run, progress)
 
 
 def _from_grammar(path: Path) -> _Prior:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
 from typing import Any
 
@@ -13,7 +13,7 @@ from metasim.config import Experiment
 from metasim.errors import Interrupted, RunError
 from metasim.judgement import SHOWN, Judge, metrics_line
 from metasim.labelled import load_validation
-from metasim.learn.checkpoint import read_checkpoint, write_checkpoint
+from metasim.learn.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from metasim.learn.codec import SceneCodec
 from metasim.learn.device import resolve_device
 from metasim.learn.gradients.make import choose
@@ -115,7 +115,7 @@ class Session:
             target = load_target(self.experiment, self.renderer.image_size, self.progress)
             self.target, self.judge = target, Judge(self.experiment, self.codec, target)
             if self.run.checkpoints():
-                self._go_on(read_checkpoint(self.run)[0])
+                self._go_on(read_checkpoint(self.run))
             else:
                 self._begin()
             clear(self.kept.folder)  # the checkpoint holds what they were drawn for
@@ -135,7 +135,10 @@ class Session:
         self.trainer.start()
         self._save()  # what was prepared took long; a crash must not cost it
 
-    def _go_on(self, state: Mapping[str, Any]) -> None:
+    def _go_on(self, found: Checkpoint) -> None:
+        if told := found.passed_over:
+            self.progress.log(told)
+        state = found.state
         preparation = make_preparation(self.experiment, self.renderer, self.progress)
         try:
             self.prepared = preparation.restore(state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,31 @@ from metasim.provenance import digest
 from metasim.runs import RunDir
 from metasim.scene.grammar import SceneGrammar
 
-__all__ = ["load_editor", "read_checkpoint", "write_checkpoint"]
+__all__ = ["Checkpoint", "load_editor", "read_checkpoint", "read_learned", "write_checkpoint"]
 
 _FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What was read.
+
+    Attributes:
+        state: as it was written.
+        path: its file.
+        damaged: of each newer file that cannot be read, the name and what is wrong.
+    """
+
+    state: dict[str, Any]
+    path: Path
+    damaged: tuple[str, ...] = ()
+
+    @property
+    def passed_over(self) -> str:
+        """Which newer files are damaged, and what is used instead; empty where there is none."""
+        if not self.damaged:
+            return ""
+        return f"damaged and passed over: {', '.join(self.damaged)}; {self.path.name} is used"
 
 
 def write_checkpoint(run: RunDir, step: int, state: dict[str, Any]) -> Path:
@@ -34,18 +57,18 @@ def write_checkpoint(run: RunDir, step: int, state: dict[str, Any]) -> Path:
     return run.write_checkpoint(step, digest(payload).encode() + b"\n" + payload)
 
 
-def read_checkpoint(run: RunDir) -> tuple[dict[str, Any], Path]:
-    """The newest checkpoint that can be read, and its file.
+def read_checkpoint(run: RunDir) -> Checkpoint:
+    """The newest checkpoint that can be read.
 
-    A damaged one is passed over in favour of the one before it.
+    A damaged one is passed over in favour of the one before it, which the caller should tell.
 
     Raises:
         RunError: when there is none that can be read.
     """
-    damaged = []
+    damaged: list[str] = []
     for path in run.checkpoints():
         try:
-            return _load(path), path
+            return Checkpoint(_load(path), path, tuple(damaged))
         except Exception as error:  # a damaged file can make torch's reader raise anything
             first = (str(error).splitlines() or [""])[0] or type(error).__name__
             damaged.append(f"{path.name} ({first[:80]})")
@@ -55,6 +78,23 @@ def read_checkpoint(run: RunDir) -> tuple[dict[str, Any], Path]:
             f"{', '.join(damaged)}; start a new run"
         )
     raise RunError(f"{run.path} has no checkpoint yet; go on with --resume {run.path}")
+
+
+def read_learned(run: RunDir) -> Checkpoint:
+    """The checkpoint that holds what a run has learned, or has learned so far.
+
+    Raises:
+        RunError: as :func:`read_checkpoint`, and when the last one of a run that has ended is
+            damaged: the one before it would pass for the result.
+    """
+    found = read_checkpoint(run)
+    if run.ended and found.damaged:
+        raise RunError(
+            f"the last checkpoint of {run.path} must be whole, as it holds what was learned, but "
+            f"is damaged: {', '.join(found.damaged)}; remove {run.summary_path}, and the end of "
+            f"the run is done again with: metasim train --resume {run.path}"
+        )
+    return found
 
 
 def _load(path: Path) -> dict[str, Any]:

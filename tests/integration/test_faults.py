@@ -54,10 +54,11 @@ def blobs(tmp_path: Path) -> tuple[str, ...]:
 
 def last_good(run: Path) -> int:
     """The step of the newest checkpoint, all of whose numbers are finite."""
-    state, path = read_checkpoint(RunDir.open(run))
-    assert all(bool(t.isfinite().all()) for t in state["trainer"]["editor"].values())
-    assert path.name == f"step-{state['trainer']['step']:08d}.pt"
-    return int(state["trainer"]["step"])
+    found = read_checkpoint(RunDir.open(run))
+    trainer = found.state["trainer"]
+    assert all(bool(t.isfinite().all()) for t in trainer["editor"].values())
+    assert found.path.name == f"step-{trainer['step']:08d}.pt"
+    return int(trainer["step"])
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from pycocotools.coco import COCO
 
 from metasim.data import dataset as writing
 from metasim.data import read_dataset
+from metasim.runs import RunDir
 from metasim.scene.graph import Scene
 
 Command = Callable[..., Any]
@@ -95,6 +97,31 @@ def test_a_killed_dataset_is_finished_as_if_never_killed(
     assert metasim(*words, "--out", tmp_path / "b").code == 2  # not without --resume
     assert metasim(*words, "--out", tmp_path / "b", "--resume").code == 0
     assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
+
+
+def test_an_ended_run_whose_last_checkpoint_is_damaged_is_refused_until_its_end_is_done_again(
+    metasim: Command, whole: Path, tmp_path: Path, hashes: Callable[[Path], dict[str, str]]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    wanted = metasim("generate", run, "--count", 3, "--out", tmp_path / "wanted")
+    newest, before, *_ = RunDir.open(run).checkpoints()
+    newest.write_bytes(newest.read_bytes()[:-1])
+    words = ("generate", run, "--count", 3, "--out", tmp_path / "found")
+    refused = metasim(*words)
+    assert (wanted.code, refused.code) == (0, 2)
+    assert f"is damaged: {newest.name}" in refused.data["error"]
+    assert f"remove {run / 'summary.json'}" in refused.data["error"]
+    assert f"metasim train --resume {run}" in refused.data["error"]
+    assert not (tmp_path / "found").exists()
+
+    (run / "summary.json").unlink()
+    so_far = metasim("generate", run, "--count", 3, "--out", tmp_path / "so far")
+    assert f"{before.name} is used" in so_far.err
+    resumed = metasim("train", "--resume", run)
+    assert f"{before.name} is used" in resumed.err
+    assert metasim(*words).code == 0
+    assert hashes(tmp_path / "found") == hashes(tmp_path / "wanted")
 
 
 def test_a_run_that_has_learned_nothing_yet_is_refused(

@@ -204,9 +204,11 @@ def test_another_version_is_refused(metasim: Command, stopped: Path) -> None:
 
 
 def test_a_damaged_checkpoint_is_passed_over(stopped: Path, whole: Path, ends_as: EndsAs) -> None:
-    newest, *_ = RunDir.open(stopped).checkpoints()
+    newest, before, *_ = RunDir.open(stopped).checkpoints()
     newest.write_bytes(newest.read_bytes()[:1000])
-    ends_as(stopped, whole)
+    told = ends_as(stopped, whole).err
+    assert f"damaged and passed over: {newest.name}" in told
+    assert f"{before.name} is used" in told
 
 
 def test_no_readable_checkpoint_is_a_clear_error(metasim: Command, stopped: Path) -> None:

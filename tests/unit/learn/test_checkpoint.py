@@ -9,7 +9,12 @@ import pytest
 import torch
 
 from metasim.errors import RunError
-from metasim.learn.checkpoint import load_editor, read_checkpoint, write_checkpoint
+from metasim.learn.checkpoint import (
+    load_editor,
+    read_checkpoint,
+    read_learned,
+    write_checkpoint,
+)
 from metasim.learn.codec import SceneCodec
 from metasim.learn.editor import edit_scenes, make_editor
 from metasim.learn.options import GCNEditor, MixtureHead, ParametricEditor
@@ -29,10 +34,10 @@ def run(tmp_path: Path) -> RunDir:
 def test_what_is_written_is_read(run: RunDir) -> None:
     state = {"a": torch.arange(3.0), "b": [1, "two", None, {"c": (0.5, True)}]}
     path = write_checkpoint(run, 7, state)
-    found, where = read_checkpoint(run)
-    assert where == path
-    assert torch.equal(found["a"], state["a"])  # type: ignore[arg-type]
-    assert found["b"] == state["b"]
+    found = read_checkpoint(run)
+    assert (found.path, found.damaged, found.passed_over) == (path, (), "")
+    assert torch.equal(found.state["a"], state["a"])  # type: ignore[arg-type]
+    assert found.state["b"] == state["b"]
 
 
 @pytest.mark.parametrize("damage", [b"", b"\0" * 50, b"PK\3\4 no archive", None])
@@ -40,9 +45,12 @@ def test_a_damaged_one_is_passed_over(run: RunDir, damage: bytes | None) -> None
     write_checkpoint(run, 1, {"a": 1})
     newest = write_checkpoint(run, 2, {"a": 2})
     newest.write_bytes(newest.read_bytes()[:-100] if damage is None else damage)
-    assert read_checkpoint(run)[0]["a"] == 1
+    found = read_checkpoint(run)
+    assert found.state["a"] == 1
+    assert found.passed_over.startswith("damaged and passed over: step-00000002.pt (its content")
+    assert found.passed_over.endswith("; step-00000001.pt is used")
     write_checkpoint(run, 2, {"a": 3})
-    assert read_checkpoint(run)[0]["a"] == 3
+    assert read_checkpoint(run).state["a"] == 3
 
 
 def test_a_single_bit_that_flipped_is_noticed(run: RunDir) -> None:
@@ -54,9 +62,9 @@ def test_a_single_bit_that_flipped_is_noticed(run: RunDir) -> None:
         damaged = bytearray(whole)
         damaged[place] ^= 1 << place % 8
         newest.write_bytes(damaged)
-        assert read_checkpoint(run)[0]["a"] == 1, place
+        assert read_checkpoint(run).state["a"] == 1, place
     newest.write_bytes(whole)
-    assert read_checkpoint(run)[1] == newest
+    assert read_checkpoint(run).path == newest
 
 
 @pytest.mark.parametrize("error", [KeyError, AttributeError, IndexError, RuntimeError, MemoryError])
@@ -77,6 +85,19 @@ def test_none_that_can_be_read_names_them_all(run: RunDir) -> None:
         write_checkpoint(run, step, {}).write_bytes(b"")
     with pytest.raises(RunError, match=r"step-00000002.pt .*step-00000001.pt .*start a new run"):
         read_checkpoint(run)
+
+
+def test_what_an_ended_run_has_learned_is_in_its_last_one_alone(run: RunDir) -> None:
+    write_checkpoint(run, 1, {"a": 1})
+    newest = write_checkpoint(run, 2, {"a": 2})
+    whole = newest.read_bytes()
+    newest.write_bytes(b"")
+    assert read_learned(run).path == run.checkpoint_path(1)
+    run.write_summary({})
+    with pytest.raises(RunError, match=r"step-00000002.pt .*; remove .*summary.json, .*--resume"):
+        read_learned(run)
+    newest.write_bytes(whole)
+    assert read_learned(run).path == newest
 
 
 def test_none_at_all_says_how_to_go_on(run: RunDir) -> None:
@@ -115,7 +136,7 @@ def test_an_editor_comes_back_as_it_was(run: RunDir, options: GCNEditor | Parame
     editor.min_scale = 0.2
     trainer = {"editor": editor.state_dict(), "min_scale": editor.min_scale}
     write_checkpoint(run, 1, {"trainer": trainer})
-    found = load_editor(GRAMMAR, options, read_checkpoint(run)[0])
+    found = load_editor(GRAMMAR, options, read_checkpoint(run).state)
     scenes = [GRAMMAR.sample(stream(0, i)) for i in range(5)]
     assert edit_scenes(found, scenes, 1) == edit_scenes(editor, scenes, 1)
     assert edit_scenes(found, scenes, 1) != edit_scenes(found, scenes, 2)
