@@ -176,7 +176,7 @@ class _Tuned(_Prior):
             experiment.renderer,
         )
         self.seed = experiment.seed
-        self.editor = load_editor(experiment.grammar, experiment.editor, found.state)
+        self.editor = load_editor(experiment.grammar, experiment.editor, found)
 
     def scene(self, seed: int, index: int) -> Scene:
         """The scene of one image: sampled, then edited, from a stream of its own."""

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager, nullcontext
 from typing import Any
 
 from metasim.config import Experiment
-from metasim.errors import Interrupted, RunError
+from metasim.errors import Interrupted
 from metasim.judgement import SHOWN, Judge, metrics_line
 from metasim.labelled import load_validation
 from metasim.learn.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
@@ -138,18 +138,13 @@ class Session:
     def _go_on(self, found: Checkpoint) -> None:
         if told := found.passed_over:
             self.progress.log(told)
-        state = found.state
         preparation = make_preparation(self.experiment, self.renderer, self.progress)
-        try:
-            self.prepared = preparation.restore(state)
-        except (KeyError, TypeError, ValueError) as error:
-            raise RunError(
-                f"the newest checkpoint of {self.run.path} must fit its settings, but does not "
-                f"({error!r}); start a new run"
-            ) from None
+        with found.fitting():
+            self.prepared = preparation.restore(found.state)
+            self.prior, self.seconds_before = found.state["prior"], found.state["seconds"]
         self.trainer = self._make_trainer()
-        self.trainer.load_state_dict(state["trainer"])
-        self.prior, self.seconds_before = state["prior"], state["seconds"]
+        with found.fitting():
+            self.trainer.load_state_dict(found.state["trainer"])
         self.run.truncate_metrics(self.trainer.step)
 
     def _make_trainer(self) -> Trainer:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,22 @@ class Checkpoint:
             return ""
         return f"damaged and passed over: {', '.join(self.damaged)}; {self.path.name} is used"
 
+    @contextmanager
+    def fitting(self) -> Iterator[None]:
+        """Take the state apart in the block: what does not fit there is the file's fault.
+
+        Raises:
+            RunError: when an entry is missing, or is not what it must be.
+        """
+        try:
+            yield
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise RunError(
+                f"{self.path} must fit the settings of its run, but does not ({_told(error)}); if "
+                "it was brought here from another run remove it, and the one before it is used; "
+                "else start a new run"
+            ) from error
+
 
 def write_checkpoint(run: RunDir, step: int, state: dict[str, Any]) -> Path:
     """Write ``state`` (tensors, numbers, strings, lists and dictionaries) as a checkpoint.
@@ -70,8 +88,7 @@ def read_checkpoint(run: RunDir) -> Checkpoint:
         try:
             return Checkpoint(_load(path), path, tuple(damaged))
         except Exception as error:  # a damaged file can make torch's reader raise anything
-            first = (str(error).splitlines() or [""])[0] or type(error).__name__
-            damaged.append(f"{path.name} ({first[:80]})")
+            damaged.append(f"{path.name} ({_told(error)})")
     if damaged:
         raise RunError(
             f"{run.path} must have a checkpoint that can be read, but all are damaged: "
@@ -111,9 +128,20 @@ def _load(path: Path) -> dict[str, Any]:
     return state
 
 
-def load_editor(grammar: SceneGrammar, options: Editor, state: dict[str, Any]) -> SceneEditor:
-    """The editor as a checkpoint's state holds it."""
+def _told(error: Exception) -> str:
+    """The kind of an error and the beginning of what it says."""
+    said = " ".join(str(error).split())[:120]
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+def load_editor(grammar: SceneGrammar, options: Editor, found: Checkpoint) -> SceneEditor:
+    """The editor that a checkpoint holds.
+
+    Raises:
+        RunError: when it is not one of this grammar and these options.
+    """
     editor = make_editor(SceneCodec(grammar), options, seed=0)
-    editor.load_state_dict(state["trainer"]["editor"])
-    editor.min_scale = state["trainer"]["min_scale"]
+    with found.fitting():
+        editor.load_state_dict(found.state["trainer"]["editor"])
+        editor.min_scale = found.state["trainer"]["min_scale"]
     return editor.eval()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -47,7 +48,7 @@ def test_a_damaged_one_is_passed_over(run: RunDir, damage: bytes | None) -> None
     newest.write_bytes(newest.read_bytes()[:-100] if damage is None else damage)
     found = read_checkpoint(run)
     assert found.state["a"] == 1
-    assert found.passed_over.startswith("damaged and passed over: step-00000002.pt (its content")
+    assert found.passed_over.startswith("damaged and passed over: step-00000002.pt (Value")
     assert found.passed_over.endswith("; step-00000001.pt is used")
     write_checkpoint(run, 2, {"a": 3})
     assert read_checkpoint(run).state["a"] == 3
@@ -129,6 +130,26 @@ def test_another_format_is_refused(run: RunDir) -> None:
 
 
 @pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        ({}, "KeyError: 'trainer'"),
+        ({"trainer": 3}, "TypeError"),
+        ({"trainer": {"editor": {}, "min_scale": 0.1}}, "RuntimeError: .*Missing key"),
+        (
+            {"trainer": {"editor": {"table": torch.zeros(1, 1)}, "min_scale": 0.1}},
+            ".*size mismatch",
+        ),
+    ],
+)
+def test_one_that_holds_no_such_editor_is_told(
+    run: RunDir, state: dict[str, Any], told: str
+) -> None:
+    path = write_checkpoint(run, 1, state)
+    with pytest.raises(RunError, match=rf"{path} must fit .*\({told}.*start a new run"):
+        load_editor(GRAMMAR, ParametricEditor(), read_checkpoint(run))
+
+
+@pytest.mark.parametrize(
     "options", [GCNEditor(head=MixtureHead()), ParametricEditor()], ids=["gcn", "parametric"]
 )
 def test_an_editor_comes_back_as_it_was(run: RunDir, options: GCNEditor | ParametricEditor) -> None:
@@ -136,7 +157,7 @@ def test_an_editor_comes_back_as_it_was(run: RunDir, options: GCNEditor | Parame
     editor.min_scale = 0.2
     trainer = {"editor": editor.state_dict(), "min_scale": editor.min_scale}
     write_checkpoint(run, 1, {"trainer": trainer})
-    found = load_editor(GRAMMAR, options, read_checkpoint(run).state)
+    found = load_editor(GRAMMAR, options, read_checkpoint(run))
     scenes = [GRAMMAR.sample(stream(0, i)) for i in range(5)]
     assert edit_scenes(found, scenes, 1) == edit_scenes(editor, scenes, 1)
     assert edit_scenes(found, scenes, 1) != edit_scenes(found, scenes, 2)
