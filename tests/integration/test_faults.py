@@ -131,6 +131,23 @@ def test_what_is_no_number_is_named(
     fails(told, 4, SCORE)
 
 
+@pytest.mark.parametrize(
+    ("lr", "step"), [pytest.param(1e30, 0, id="at once"), pytest.param(900, 1, id="by and by")]
+)
+def test_weights_that_diverge_are_never_saved(
+    metasim: Command,
+    fails: Callable[..., str],
+    the_run: Callable[[], Path],
+    tmp_path: Path,
+    lr: float,
+    step: int,
+) -> None:
+    words = ("editor.use=parametric", f"training.lr={lr}", "training.epoch_steps=1", SCORE)
+    error = fails(f"at step {step} of attempt 0 the editor's weights came to", step, *words)
+    assert "start a new run with a lower training.lr" in error
+    assert metasim("generate", the_run(), "--count", 2, "--out", tmp_path / "made").code == 0
+
+
 @pytest.mark.parametrize("alike", ["black", "one image"])
 def test_a_constant_target_is_refused(metasim: Command, blobs: tuple[str, ...], alike: str) -> None:
     words = ["target.renderer.use=metasim_faulty:Black"]
