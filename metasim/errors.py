@@ -10,7 +10,7 @@
     │   ├── RunError             a run directory or a checkpoint that cannot be used
     │   └── MissingExtraError    an optional package is not installed
     ├── RenderError              a renderer raised or broke its contract; exits with 1
-    └── TrainingError            the loss stopped being a number; exits with 1
+    └── TrainingError            the loss is no number, the weights diverged; exits with 1
     Interrupted                  SIGINT or SIGTERM; exits with 130
 
 Every message says what must hold, what was got, and what to do.

@@ -15,7 +15,7 @@ from metasim import yamlfile
 from metasim.config import Experiment, RendererSpec, load_experiment, load_grammar
 from metasim.data import generate_dataset
 from metasim.errors import RunError
-from metasim.learn.checkpoint import load_editor, read_checkpoint
+from metasim.learn.checkpoint import load_editor, read_learned
 from metasim.learn.editor import edit_scenes
 from metasim.progress import Progress
 from metasim.provenance import collect, digest, package_versions
@@ -122,10 +122,10 @@ def generate(
 
     Raises:
         DataError: when ``out`` is not the dataset's own.
-        RunError: when the run has learned nothing yet.
+        RunError: when the run has learned nothing yet, or what it learned is damaged.
         Interrupted: when the process was asked to stop; every finished batch is kept.
     """
-    maker = _from_run(source) if source.is_dir() else _from_grammar(source)
+    maker = _from_run(source, progress) if source.is_dir() else _from_grammar(source)
     spec = renderer or maker.renderer
     if spec is None:
         raise RunError(
@@ -176,18 +176,19 @@ class _Prior:
 class _Tuned(_Prior):
     """Scenes as a run's editor makes them."""
 
-    def __init__(self, experiment: Experiment, run: RunDir) -> None:
-        state, path = read_checkpoint(run)
-        super().__init__(
-            experiment.grammar,
-            {
-                **{"run": run.path.name, "name": experiment.name},
-                **{"checkpoint": path.name, "sha256": digest(path.read_bytes())},
-            },
-            experiment.renderer,
-        )
+    def __init__(self, experiment: Experiment, run: RunDir, progress: Progress) -> None:
+        found = read_learned(run)
+        if told := found.passed_over:
+            progress.log(told)
+        self.editor = load_editor(experiment.grammar, experiment.editor, found)
+        tensors = [tensor.numpy().tobytes() for tensor in self.editor.state_dict().values()]
+        learned = b"".join([*tensors, repr(self.editor.min_scale).encode()])
+        source = {
+            **{"run": run.path.name, "name": experiment.name},
+            **{"checkpoint": found.path.name, "sha256": digest(learned)},
+        }
+        super().__init__(experiment.grammar, source, experiment.renderer)
         self.seed = experiment.seed
-        self.editor = load_editor(experiment.grammar, experiment.editor, state)
 
     def scene(self, seed: int, index: int) -> Scene:
         """The scene of one image: sampled, then edited, from a stream of its own."""
@@ -195,9 +196,9 @@ class _Tuned(_Prior):
         return edit_scenes(self.editor, [sampled], derive(seed, "dataset", "edit", index))[0]
 
 
-def _from_run(path: Path) -> _Prior:
+def _from_run(path: Path, progress: Progress) -> _Prior:
     run = RunDir.find(path)
-    return _Tuned(load_experiment(run.config_path, files=False), run)
+    return _Tuned(load_experiment(run.config_path, files=False), run, progress)
 
 
 def _from_grammar(path: Path) -> _Prior:

@@ -46,6 +46,11 @@ class RunDir(RunFolder):
         return self.path / "report.html"
 
     @property
+    def summary_path(self) -> Path:
+        """What came out; there once the run has ended."""
+        return self.path / "summary.json"
+
+    @property
     def metrics_path(self) -> Path:
         """The metrics, one JSON object a line."""
         return self.path / "metrics.jsonl"
@@ -68,10 +73,6 @@ class RunDir(RunFolder):
     @property
     def _provenance_path(self) -> Path:
         return self.path / "provenance.json"
-
-    @property
-    def _summary_path(self) -> Path:
-        return self.path / "summary.json"
 
     @property
     def _evaluation_path(self) -> Path:
@@ -105,7 +106,7 @@ class RunDir(RunFolder):
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write what came out; numbers that are not finite become null."""
-        self._write(self._summary_path, _pretty(summary))
+        self._write(self.summary_path, _pretty(summary))
 
     def read_summary(self) -> dict[str, Any]:
         """What came out.
@@ -113,12 +114,12 @@ class RunDir(RunFolder):
         Raises:
             RunError: when there is no summary: the run has not ended.
         """
-        return _read_json(self._summary_path)
+        return _read_json(self.summary_path)
 
     @property
     def ended(self) -> bool:
         """Whether there is a summary, which is written last."""
-        return self._summary_path.is_file()
+        return self.summary_path.is_file()
 
     def write_evaluation(self, evaluation: Mapping[str, Any]) -> None:
         """Write values of the attributes before, learned and of the target."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Any
 
 from metasim.config import Experiment
-from metasim.errors import Interrupted, RunError
+from metasim.errors import Interrupted
 from metasim.judgement import SHOWN, Judge, metrics_line
 from metasim.labelled import load_validation
-from metasim.learn.checkpoint import read_checkpoint, write_checkpoint
+from metasim.learn.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from metasim.learn.codec import SceneCodec
 from metasim.learn.device import resolve_device
 from metasim.learn.gradients.make import choose
@@ -114,7 +113,7 @@ class Session:
             target = load_target(self.experiment, self.renderer.image_size, self.progress)
             self.target, self.judge = target, Judge(self.experiment, self.codec, target)
             if self.run.checkpoints():
-                self._go_on(read_checkpoint(self.run)[0])
+                self._go_on(read_checkpoint(self.run))
             else:
                 self._begin()
             clear(self.kept.folder)  # the checkpoint holds what they were drawn for
@@ -134,18 +133,16 @@ class Session:
         self.trainer.start()
         self._save()  # what was prepared took long; a crash must not cost it
 
-    def _go_on(self, state: Mapping[str, Any]) -> None:
+    def _go_on(self, found: Checkpoint) -> None:
+        if told := found.passed_over:
+            self.progress.log(told)
         preparation = make_preparation(self.experiment, self.renderer, self.progress)
-        try:
-            self.prepared = preparation.restore(state)
-        except (KeyError, TypeError, ValueError) as error:
-            raise RunError(
-                f"the newest checkpoint of {self.run.path} must fit its settings, but does not "
-                f"({error!r}); start a new run"
-            ) from None
+        with found.fitting():
+            self.prepared = preparation.restore(found.state)
+            self.prior, self.seconds_before = found.state["prior"], found.state["seconds"]
         self.trainer = self._make_trainer()
-        self.trainer.load_state_dict(state["trainer"])
-        self.prior, self.seconds_before = state["prior"], state["seconds"]
+        with found.fitting():
+            self.trainer.load_state_dict(found.state["trainer"])
         self.run.truncate_metrics(self.trainer.step)
 
     def _make_trainer(self) -> Trainer:

@@ -1,9 +1,11 @@
-"""Checkpoints: one file holds all that a run has learned; read without pickled code."""
+"""Checkpoints: one file holds all that a run has learned; read whole, without pickled code."""
 
 from __future__ import annotations
 
 import io
-import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,51 @@ from metasim.errors import RunError
 from metasim.learn.codec import SceneCodec
 from metasim.learn.editor import SceneEditor, make_editor
 from metasim.learn.options import Editor
+from metasim.provenance import digest
 from metasim.runs import RunDir
 from metasim.scene.grammar import SceneGrammar
 
-__all__ = ["load_editor", "read_checkpoint", "write_checkpoint"]
+__all__ = ["Checkpoint", "load_editor", "read_checkpoint", "read_learned", "write_checkpoint"]
 
 _FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What was read.
+
+    Attributes:
+        state: as it was written.
+        path: its file.
+        damaged: of each newer file that cannot be read, the name and what is wrong.
+    """
+
+    state: dict[str, Any]
+    path: Path
+    damaged: tuple[str, ...] = ()
+
+    @property
+    def passed_over(self) -> str:
+        """Which newer files are damaged, and what is used instead; empty where there is none."""
+        if not self.damaged:
+            return ""
+        return f"damaged and passed over: {', '.join(self.damaged)}; {self.path.name} is used"
+
+    @contextmanager
+    def fitting(self) -> Iterator[None]:
+        """Take the state apart in the block: what does not fit there is the file's fault.
+
+        Raises:
+            RunError: when an entry is missing, or is not what it must be.
+        """
+        try:
+            yield
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise RunError(
+                f"{self.path} must fit the settings of its run, but does not ({_told(error)}); if "
+                "it was brought here from another run remove it, and the one before it is used; "
+                "else start a new run"
+            ) from error
 
 
 def write_checkpoint(run: RunDir, step: int, state: dict[str, Any]) -> Path:
@@ -30,29 +71,24 @@ def write_checkpoint(run: RunDir, step: int, state: dict[str, Any]) -> Path:
     """
     buffer = io.BytesIO()
     torch.save({"format": _FORMAT, "metasim": __version__, **state}, buffer)
-    return run.write_checkpoint(step, buffer.getvalue())
+    payload = buffer.getvalue()
+    return run.write_checkpoint(step, digest(payload).encode() + b"\n" + payload)
 
 
-def read_checkpoint(run: RunDir) -> tuple[dict[str, Any], Path]:
-    """The newest checkpoint that can be read, and its file.
+def read_checkpoint(run: RunDir) -> Checkpoint:
+    """The newest checkpoint that can be read.
 
-    A damaged one is passed over in favour of the one before it.
+    A damaged one is passed over in favour of the one before it, which the caller should tell.
 
     Raises:
         RunError: when there is none that can be read.
     """
-    damaged = []
+    damaged: list[str] = []
     for path in run.checkpoints():
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
-            first = (str(error).splitlines() or [type(error).__name__])[0]
-            damaged.append(f"{path.name} ({first[:80]})")
-            continue
-        if not isinstance(state, dict) or state.get("format") != _FORMAT:
-            damaged.append(f"{path.name} (not a checkpoint of this version)")
-            continue
-        return state, path
+            return Checkpoint(_load(path), path, tuple(damaged))
+        except Exception as error:  # a damaged file can make torch's reader raise anything
+            damaged.append(f"{path.name} ({_told(error)})")
     if damaged:
         raise RunError(
             f"{run.path} must have a checkpoint that can be read, but all are damaged: "
@@ -61,9 +97,51 @@ def read_checkpoint(run: RunDir) -> tuple[dict[str, Any], Path]:
     raise RunError(f"{run.path} has no checkpoint yet; go on with --resume {run.path}")
 
 
-def load_editor(grammar: SceneGrammar, options: Editor, state: dict[str, Any]) -> SceneEditor:
-    """The editor as a checkpoint's state holds it."""
+def read_learned(run: RunDir) -> Checkpoint:
+    """The checkpoint that holds what a run has learned, or has learned so far.
+
+    Raises:
+        RunError: as :func:`read_checkpoint`, and when the last one of a run that has ended is
+            damaged: the one before it would pass for the result.
+    """
+    found = read_checkpoint(run)
+    if run.ended and found.damaged:
+        raise RunError(
+            f"the last checkpoint of {run.path} must be whole, as it holds what was learned, but "
+            f"is damaged: {', '.join(found.damaged)}; remove {run.summary_path}, and the end of "
+            f"the run is done again with: metasim train --resume {run.path}"
+        )
+    return found
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """The state in a file: a line with the SHA-256 of what torch has written after it.
+
+    torch reads an archive without looking at its checksums.
+    """
+    told, _, payload = path.read_bytes().partition(b"\n")
+    if told != digest(payload).encode():
+        raise ValueError("its content does not have the SHA-256 it was written with")
+    state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    if not isinstance(state, dict) or state.get("format") != _FORMAT:
+        raise ValueError("not a checkpoint of this version")
+    return state
+
+
+def _told(error: Exception) -> str:
+    """The kind of an error and the beginning of what it says."""
+    said = " ".join(str(error).split())[:120]
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+def load_editor(grammar: SceneGrammar, options: Editor, found: Checkpoint) -> SceneEditor:
+    """The editor that a checkpoint holds.
+
+    Raises:
+        RunError: when it is not one of this grammar and these options.
+    """
     editor = make_editor(SceneCodec(grammar), options, seed=0)
-    editor.load_state_dict(state["trainer"]["editor"])
-    editor.min_scale = state["trainer"]["min_scale"]
+    with found.fitting():
+        editor.load_state_dict(found.state["trainer"]["editor"])
+        editor.min_scale = found.state["trainer"]["min_scale"]
     return editor.eval()

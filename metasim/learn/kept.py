@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -16,7 +14,6 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from metasim.errors import RenderError
 from metasim.files import remove_temporaries, replacing
 from metasim.jsonlines import plain
 from metasim.progress import Progress
@@ -27,10 +24,6 @@ from metasim.scene.graph import Scene
 __all__ = ["KeptRenders", "clear"]
 
 _NAME = re.compile(r"[0-9a-f]{32}-(\d+)\.npz")
-_DAMAGE = (
-    *(OSError, EOFError, ValueError, KeyError, TypeError),
-    *(zipfile.BadZipFile, zlib.error, RenderError),
-)
 
 
 class KeptRenders(Renderer):
@@ -57,7 +50,7 @@ class KeptRenders(Renderer):
     def render(self, scenes: Sequence[Scene]) -> Rendered:
         """The kept batch, or a new one, without depth and normals."""
         path = self.folder / f"{_fingerprint(scenes)}-{len(scenes)}.npz"
-        with suppress(*_DAMAGE):
+        with suppress(Exception):  # a damaged file can make the reader raise anything
             return check_rendered(_read(path), scenes, self.image_size)
         drawn = draw(self.renderer, scenes)
         if self._writable:

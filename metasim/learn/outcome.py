@@ -9,9 +9,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ["Epoch", "Outcome", "Taken"]
+__all__ = ["Epoch", "Outcome", "Taken", "weight_trouble"]
+
+# Weights that learn well stay below 10. Beyond this the editor's values say nothing any more, and
+# much further on they are no numbers at all.
+_LARGEST_WEIGHT = 1000.0
 
 
 class Taken(NamedTuple):
@@ -31,6 +35,18 @@ class Taken(NamedTuple):
         if not math.isfinite(self.value):
             return "the discrepancy is not finite: check its bandwidths"
         return "the gradient is not finite: lower training.lr"
+
+
+@torch.no_grad()
+def weight_trouble(editor: nn.Module) -> str:
+    """What is wrong with an editor's weights, and what to do; empty where all is well."""
+    largest = float(nn.utils.parameters_to_vector(editor.parameters()).abs().max())
+    if largest <= _LARGEST_WEIGHT:  # False for NaN too
+        return ""
+    return (
+        f"the editor's weights came to {largest:.3g}, where at most {_LARGEST_WEIGHT:g} is of use: "
+        "start a new run with a lower training.lr"
+    )
 
 
 @dataclass(frozen=True)

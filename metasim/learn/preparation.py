@@ -141,7 +141,8 @@ class Preparation:
         """What :meth:`Prepared.state_dict` described.
 
         Raises:
-            KeyError, TypeError, ValueError: when it does not fit the settings.
+            RunError: when the features are others.
+            KeyError, TypeError, ValueError, RuntimeError: when another part does not fit.
         """
         discrepancy = make_discrepancy(self.discrepancy, seed=derive(self.seed, "discrepancy"))
         discrepancy.load_state_dict(state["discrepancy"])

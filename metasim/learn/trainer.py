@@ -24,7 +24,7 @@ from metasim.learn.examples import Examples
 from metasim.learn.gradients import Estimate, GradientEstimator, Step, make_estimator
 from metasim.learn.objective import Objective
 from metasim.learn.options import Editor, Gradient, Training
-from metasim.learn.outcome import Epoch, Outcome, Taken
+from metasim.learn.outcome import Epoch, Outcome, Taken, weight_trouble
 from metasim.learn.pools import Pool
 from metasim.learn.schedule import learning_rate, smallest_scale
 from metasim.learn.significance import permutation_p_value
@@ -91,7 +91,8 @@ class Trainer:
             on_epoch: called every ``epoch_steps`` steps.
 
         Raises:
-            TrainingError: when the loss stops being a number.
+            TrainingError: when the loss stops being a number, or the editor's weights diverge;
+                neither ``on_step`` nor ``on_epoch`` is called with such.
         """
         while not self.ended:
             if not self._started:
@@ -171,16 +172,20 @@ class Trainer:
             torch.nn.utils.clip_grad_norm_(self.editor.parameters(), self.options.grad_clip)
         )
         taken = Taken(estimate.value, norm, estimate.features)
-        if trouble := taken.trouble:
+        self._refuse(taken.trouble)
+        for group in self.optimiser.param_groups:
+            group["lr"] = lr
+        self.optimiser.step()
+        self._refuse(weight_trouble(self.editor))  # before they are looked at, or saved
+        self.step += 1
+        return taken
+
+    def _refuse(self, trouble: str) -> None:
+        if trouble:
             raise TrainingError(
                 f"training must stay finite, but at step {self.step} of attempt {self.attempt} "
                 f"{trouble}"
             )
-        for group in self.optimiser.param_groups:
-            group["lr"] = lr
-        self.optimiser.step()
-        self.step += 1
-        return taken
 
     def _drawn(self, step: Step, estimate: Estimate) -> Rendered:
         """The step's draw with its labels; an estimator that needs no such images made none."""

@@ -76,7 +76,7 @@ def smoke(tmp_path: Path) -> tuple[str, ...]:
 def _left_by(run: Path) -> dict[str, Any]:
     """All that a run has found, without what tells the time."""
     found = RunDir.open(run)
-    state, _ = read_checkpoint(found)
+    state = read_checkpoint(found).state
     return {
         "summary": {k: v for k, v in found.read_summary().items() if k not in TIMES},
         "metrics": [{k: v for k, v in m.items() if k not in TIMES} for m in found.read_metrics()],

@@ -54,10 +54,11 @@ def blobs(tmp_path: Path) -> tuple[str, ...]:
 
 def last_good(run: Path) -> int:
     """The step of the newest checkpoint, all of whose numbers are finite."""
-    state, path = read_checkpoint(RunDir.open(run))
-    assert all(bool(t.isfinite().all()) for t in state["trainer"]["editor"].values())
-    assert path.name == f"step-{state['trainer']['step']:08d}.pt"
-    return int(state["trainer"]["step"])
+    found = read_checkpoint(RunDir.open(run))
+    trainer = found.state["trainer"]
+    assert all(bool(t.isfinite().all()) for t in trainer["editor"].values())
+    assert found.path.name == f"step-{trainer['step']:08d}.pt"
+    return int(trainer["step"])
 
 
 @pytest.fixture
@@ -128,6 +129,23 @@ def test_what_is_no_number_is_named(
         lambda: monkeypatch.setattr(part, method, lambda *given: right(*given) * torch.nan),
     )
     fails(told, 4, SCORE)
+
+
+@pytest.mark.parametrize(
+    ("lr", "step"), [pytest.param(1e30, 0, id="at once"), pytest.param(900, 1, id="by and by")]
+)
+def test_weights_that_diverge_are_never_saved(
+    metasim: Command,
+    fails: Callable[..., str],
+    the_run: Callable[[], Path],
+    tmp_path: Path,
+    lr: float,
+    step: int,
+) -> None:
+    words = ("editor.use=parametric", f"training.lr={lr}", "training.epoch_steps=1", SCORE)
+    error = fails(f"at step {step} of attempt 0 the editor's weights came to", step, *words)
+    assert "start a new run with a lower training.lr" in error
+    assert metasim("generate", the_run(), "--count", 2, "--out", tmp_path / "made").code == 0
 
 
 @pytest.mark.parametrize("alike", ["black", "one image"])

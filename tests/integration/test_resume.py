@@ -15,6 +15,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from metasim.learn.checkpoint import read_checkpoint, write_checkpoint
 from metasim.runs import RunDir
 
 Command = Callable[..., Any]
@@ -204,9 +205,11 @@ def test_another_version_is_refused(metasim: Command, stopped: Path) -> None:
 
 
 def test_a_damaged_checkpoint_is_passed_over(stopped: Path, whole: Path, ends_as: EndsAs) -> None:
-    newest, *_ = RunDir.open(stopped).checkpoints()
+    newest, before, *_ = RunDir.open(stopped).checkpoints()
     newest.write_bytes(newest.read_bytes()[:1000])
-    ends_as(stopped, whole)
+    told = ends_as(stopped, whole).err
+    assert f"damaged and passed over: {newest.name}" in told
+    assert f"{before.name} is used" in told
 
 
 def test_no_readable_checkpoint_is_a_clear_error(metasim: Command, stopped: Path) -> None:
@@ -219,6 +222,26 @@ def test_no_readable_checkpoint_is_a_clear_error(metasim: Command, stopped: Path
     assert "all are damaged" in answer.data["error"]
     assert all(path.name in answer.data["error"] for path in checkpoints)
     assert [path.stat().st_size for path in checkpoints] == [0, 13, 4]  # nothing was touched
+
+
+def test_a_checkpoint_that_does_not_fit_its_run_is_told(
+    metasim: Command, stopped: Path, whole: Path, ends_as: EndsAs
+) -> None:
+    """And what to do about it works."""
+    run = RunDir.open(stopped)
+    found = read_checkpoint(run)
+    other = {**found.state["trainer"], "editor": {"table": torch.zeros(1)}}
+    for part in ("trainer", "prior", "features", "editor"):
+        state = {name: value for name, value in found.state.items() if name != part}
+        write_checkpoint(run, 3, {**state, "trainer": other} if part == "editor" else state)
+        files = {path: path.read_bytes() for path in stopped.rglob("*.*") if path.is_file()}
+        answer = metasim("train", "--resume", stopped)
+        assert answer.code == 2
+        assert f"{found.path} must fit the settings of its run" in answer.data["error"]
+        assert "remove it, and the one before it is used" in answer.data["error"]
+        assert {path: path.read_bytes() for path in files} == files
+    found.path.unlink()
+    ends_as(stopped, whole)
 
 
 def test_two_processes_cannot_train_in_one_run(metasim: Command, stopped: Path) -> None:

@@ -104,6 +104,22 @@ def test_a_damaged_batch_is_drawn_again(tmp_path: Path, damage: str) -> None:
     assert renderer.drawn == 10
 
 
+def test_a_batch_in_which_a_bit_flipped_is_right_or_drawn_again(tmp_path: Path) -> None:
+    keeping = KeptRenders(Counting(), tmp_path, Silent())
+    wanted = keeping.render(scenes(0))
+    (file,) = tmp_path.glob("*.npz")
+    whole = file.read_bytes()
+    for place in range(0, len(whole), 3):
+        for bit in (0, 3, 5):
+            damaged = bytearray(whole)
+            damaged[place] ^= 1 << bit
+            file.write_bytes(damaged)
+            found = keeping.render(scenes(0))
+            assert np.array_equal(found.images, wanted.images), place
+            assert np.array_equal(found.instances, wanted.instances), place
+            assert found.labels == wanted.labels, place
+
+
 def test_clearing_takes_what_is_ours(tmp_path: Path) -> None:
     keeping = KeptRenders(Counting(), tmp_path / "drawn", Silent())
     clear(keeping.folder)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
+from metasim.errors import TrainingError
 from metasim.learn import options as settings
 from metasim.learn.codec import SceneCodec
 from metasim.learn.discrepancies import make_discrepancy
@@ -169,6 +170,23 @@ def test_the_rate_can_be_halved_in_steps() -> None:
     trainer = make_trainer(restarts=0, lr=0.08, lr_halve_every=10, epoch_steps=10)
     _, epochs, _ = train(trainer)
     assert [e.lr for e in epochs] == [0.08, 0.04, 0.02]
+
+
+@pytest.mark.parametrize("weight", [float("nan"), float("inf"), -1e30, 1001.0])
+def test_a_step_that_ruins_one_weight_is_refused(
+    monkeypatch: pytest.MonkeyPatch, weight: float
+) -> None:
+    trainer = make_trainer(restarts=0)
+    trainer.start()
+    parameters = list(trainer.editor.parameters())
+
+    def ruin() -> None:
+        parameters[-1].data.view(-1)[-1] = weight
+
+    monkeypatch.setattr(trainer.optimiser, "step", ruin)
+    with pytest.raises(TrainingError, match=f"at step 0 of attempt 0 .* came to {weight:.3g}"[:-6]):
+        train(trainer)
+    assert trainer.step == 0
 
 
 def test_a_frozen_encoder_stays_as_the_warm_up_left_it() -> None:
