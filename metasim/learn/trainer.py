@@ -37,6 +37,8 @@ from metasim.scene.graph import Scene
 
 __all__ = ["Trainer"]
 
+_FEWEST = 25  # renders in a test: few target images have too few splits with as few renders
+
 
 @dataclass
 class Trainer:
@@ -192,7 +194,7 @@ class Trainer:
 
     def _look(self) -> Epoch:
         recent = self.recent
-        features = torch.cat([taken.features for taken in reversed(recent)])[: len(self.held_out)]
+        features = torch.cat([taken.features for taken in reversed(recent)])[: self.compared]
         return Epoch(
             attempt=self.attempt,
             epoch=self.epoch,
@@ -210,10 +212,15 @@ class Trainer:
 
     def judge(self) -> Outcome:
         """Compare fresh renders with held-out target images."""
-        features = self.fresh_features(len(self.held_out), "judge")
+        features = self.fresh_features(self.compared, "judge")
         state = {name: value.clone() for name, value in self.editor.state_dict().items()}
         value = float(self.objective.discrepancy.value(features))
         return Outcome(self.attempt, value, self.p_value(features), state, self.editor.min_scale)
+
+    @property
+    def compared(self) -> int:
+        """How many renders the held-out target images are tested against."""
+        return max(len(self.held_out), _FEWEST)
 
     def p_value(self, features: Tensor) -> float:
         """Of features (M, D) against those of the held-out target images."""

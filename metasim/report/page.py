@@ -52,9 +52,9 @@ def report_data(run: RunDir) -> dict[str, Any]:
     """The same answer as data: the summary, or the numbers so far, and the verdict.
 
     Besides the summary's keys there are "run", "report", "name", "finished", "verdict"
-    ("worked", "not_converged", "interrupted" or "unfinished"), "headline", "explanation",
-    "caveats", "advice", "unidentifiable", "distances" (W1 to the known truth, by attribute:
-    "prior", "learned") and "correlations".
+    ("worked", "not_converged", "not_judged", "interrupted" or "unfinished"), "headline",
+    "explanation", "caveats", "advice", "unidentifiable", "distances" (W1 to the known truth, by
+    attribute: "prior", "learned") and "correlations".
     """
     found = read_findings(run)
     verdict = judge(found)

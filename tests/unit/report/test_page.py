@@ -369,6 +369,21 @@ def test_the_threshold_is_the_experiments(tmp_path: Path) -> None:
     assert "0.4 or more" in told.explanation[1]
 
 
+def test_a_test_that_could_not_be_failed_is_no_verdict(tmp_path: Path) -> None:
+    summary = changed(converged=False, p_value=0.4, p_value_prior=0.4, reason="it cannot be judged")
+    told = verdict(tmp_path, summary)
+    assert (told.status, told.headline) == ("not_judged", "It cannot be judged")
+    assert told.explanation[0] == "it cannot be judged."
+    assert not any("tell" in sentence for sentence in (*told.explanation, *told.caveats))
+
+
+def test_a_test_with_few_images_says_little(tmp_path: Path) -> None:
+    (caveat,) = verdict(tmp_path, changed(held_out=3)).caveats
+    assert caveat.startswith("Only 3 target images were held out")
+    assert "40 target images" in caveat
+    assert verdict(tmp_path, changed(held_out=10)).caveats == ()
+
+
 def test_interrupted(tmp_path: Path) -> None:
     told = verdict(tmp_path, changed(converged=False, interrupted=True))
     assert (told.status, told.headline) == ("interrupted", "Interrupted")
