@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 import zipfile
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metasim.errors import RenderError
-from metasim.files import remove_temporaries, replacing
+from metasim.files import remove_temporaries, write_atomic
 from metasim.jsonlines import plain
 from metasim.learn.drawing import draw
 from metasim.progress import Progress
@@ -70,15 +71,18 @@ class KeptRenders(Renderer):
 
     def _write(self, path: Path, drawn: Rendered) -> None:
         labels = [[asdict(label) for label in labels] for labels in drawn.labels]
+        # In memory first: an archive whose file fails complains once more when it is collected.
+        buffer = io.BytesIO()
+        np.savez_compressed(
+            buffer,
+            images=drawn.images,
+            instances=_narrow(drawn.instances),
+            labels=np.frombuffer(json.dumps(plain(labels)).encode(), np.uint8),
+        )
         try:
             self.folder.mkdir(exist_ok=True)
-            with replacing(path, durable=False) as file:  # worth no wait: it can be drawn again
-                np.savez_compressed(
-                    file,
-                    images=drawn.images,
-                    instances=_narrow(drawn.instances),
-                    labels=np.frombuffer(json.dumps(plain(labels)).encode(), np.uint8),
-                )
+            # Worth no wait for the disk: it can be drawn again.
+            write_atomic(path, buffer.getvalue(), durable=False)
         except OSError as error:
             self._writable = False
             self.progress.log(
