@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from metasim.config import Experiment
 from metasim.learn.codec import SceneCodec
+from metasim.learn.discrepancies import scores
 from metasim.learn.evaluation import attribute_values, sensitivities
 from metasim.learn.gradients.make import choose
 from metasim.learn.outcome import Epoch, Outcome
@@ -55,7 +56,7 @@ class Judge:
     target: Target
 
     def prior(self, trainer: Trainer) -> dict[str, Any]:
-        """Discrepancy and p-value of the prior, and its attribute values by label."""
+        """Discrepancy, p-value and scores of the prior, and its attribute values by label."""
         scenes = trainer.sample(max(trainer.compared, _EVALUATED), "prior")
         features = trainer.objective.features(
             scenes[: trainer.compared], trainer.generator("prior")
@@ -64,6 +65,7 @@ class Judge:
         return {
             "discrepancy": float(trainer.objective.discrepancy.value(features)),
             "p_value": trainer.p_value(features),
+            "scores": scores(features, trainer.held_out),
             "values": {label: found.tolist() for label, found in values.items()},
         }
 
@@ -101,6 +103,8 @@ class Judge:
             "discrepancy_prior": prior["discrepancy"],
             "p_value": best.p_value,
             "p_value_prior": prior["p_value"],
+            **best.scores,
+            **{f"{name}_prior": score for name, score in prior.get("scores", {}).items()},
             "held_out": len(trainer.held_out),
             "steps": trainer.step,
             "attempts": len(trainer.outcomes),

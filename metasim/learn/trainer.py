@@ -18,6 +18,7 @@ from torch import Tensor
 
 from metasim.errors import TrainingError
 from metasim.learn.codec import SceneCodec
+from metasim.learn.discrepancies import scores
 from metasim.learn.editor import SceneEditor, edit_scenes, make_editor
 from metasim.learn.evaluation import attribute_values
 from metasim.learn.examples import Examples
@@ -215,7 +216,14 @@ class Trainer:
         features = self.fresh_features(self.compared, "judge")
         state = {name: value.clone() for name, value in self.editor.state_dict().items()}
         value = float(self.objective.discrepancy.value(features))
-        return Outcome(self.attempt, value, self.p_value(features), state, self.editor.min_scale)
+        return Outcome(
+            self.attempt,
+            value,
+            self.p_value(features),
+            state,
+            self.editor.min_scale,
+            scores(features, self.held_out),
+        )
 
     @property
     def compared(self) -> int:

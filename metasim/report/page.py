@@ -146,6 +146,7 @@ def _key_numbers(found: Findings) -> Markup:
             _before("discrepancy_prior", n),
             "unbiased: slightly below 0 is right" if (n.get("discrepancy") or 0) < 0 else "",
         ),
+        *(_score(key, n) for key in ("kid", "cmmd") if n.get(key) is not None),
         markup.tile("Renders", count(n.get("renders")), _for_features(n)),
         markup.tile("Time", duration(n.get("seconds")), _speed(n)),
         markup.tile("Steps", count(n.get("steps")), _gradient(n)),
@@ -162,6 +163,14 @@ def _before(key: str, numbers: Mapping[str, Any]) -> str:
         return ""
     shown = p_value(value).removeprefix("p ").removeprefix("= ") if key[0] == "p" else ""
     return f"before learning {shown or plain_number(value)}"
+
+
+def _score(key: str, numbers: Mapping[str, Any]) -> Markup:
+    shown = plain_number(numbers[key])
+    # Published scores are of InceptionV3 and CLIP, and not to be compared with these.
+    return markup.tile(
+        key.upper(), shown, _before(f"{key}_prior", numbers), "in this run's features"
+    )
 
 
 def _for_features(numbers: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from metasim.learn import options as settings
 from metasim.learn.codec import SceneCodec
-from metasim.learn.discrepancies import make_discrepancy
+from metasim.learn.discrepancies import make_discrepancy, scores
 from metasim.learn.features.base import extract
 from metasim.learn.features.simple import PixelFeatures
 from metasim.learn.objective import Objective
@@ -118,6 +118,16 @@ def test_few_target_images_are_tested_against_more_renders(held_out: int, compar
     trainer.start()
     assert trainer.judge().p_value < 0.05
     assert trainer.objective.renders == compared
+
+
+def test_the_scores_are_those_of_the_renders_that_are_tested() -> None:
+    trainer = make_trainer()
+    trainer.start()
+    found = trainer.judge()
+    assert trainer.objective.renders == trainer.compared  # they cost no further one
+    features = trainer.fresh_features(trainer.compared, "judge")
+    assert found.scores == scores(features, trainer.held_out)
+    assert set(found.scores) == {"kid", "cmmd"}
 
 
 def test_training_that_has_ended_is_not_begun_again() -> None:

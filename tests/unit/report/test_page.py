@@ -341,6 +341,15 @@ def test_the_report_brings_the_figures_up_to_date(tmp_path: Path) -> None:
         assert f"data:image/png;base64,{base64.b64encode(png).decode()}" in embedded
 
 
+def test_the_scores_are_shown_with_the_prior_s_and_the_features_they_are_of(tmp_path: Path) -> None:
+    summary = changed(kid=0.0123, kid_prior=1.5, cmmd=-0.02, cmmd_prior=77.0)
+    found = page(made(tmp_path, summary)).text
+    for told in ("KID", "0.0123", "before learning 1.5", "CMMD", "before learning 77"):
+        assert told in found
+    assert found.count("in this run's features") == 2
+    assert "KID" not in page(made(tmp_path / "without", SUMMARY)).text
+
+
 # --- the verdict --------------------------------------------------------------------------
 
 
