@@ -6,7 +6,8 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -14,6 +15,7 @@ from typing import BinaryIO
 __all__ = ["exclusive", "is_temporary", "remove_temporaries", "replacing", "write_atomic"]
 
 _SUFFIX = ".metasim-tmp"
+_POLL = 0.2  # seconds between two tries for a lock
 
 
 def write_atomic(path: Path, data: bytes | str, *, durable: bool = True) -> None:
@@ -84,17 +86,21 @@ def remove_temporaries(folder: Path) -> None:
 
 
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
+def exclusive(path: Path, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
     """Hold the lock file ``path`` for the length of the block.
 
     The operating system holds the lock for the process, so the lock of a process that
     died is free at once, whatever the file says.
 
+    Args:
+        path: of the lock file; its folder must exist.
+        waiting: told once who holds the lock, which is then waited for.
+
     Raises:
-        BlockingIOError: when another process (or another block of this one) holds it; the
-            message names the holder.
+        BlockingIOError: without ``waiting``, when another process (or another block of this
+            one) holds it; the message names the holder.
     """
-    handle = _acquire(path)
+    handle = _acquire(path) if waiting is None else _wait(path, waiting)
     try:
         os.ftruncate(handle, 0)
         os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
@@ -104,6 +110,18 @@ def exclusive(path: Path) -> Iterator[None]:
         with suppress(OSError):
             path.unlink()
         os.close(handle)
+
+
+def _wait(path: Path, waiting: Callable[[str], None]) -> int:
+    told = False
+    while True:
+        try:
+            return _acquire(path)
+        except BlockingIOError as error:
+            if not told:
+                waiting(str(error))
+            told = True
+        time.sleep(_POLL)
 
 
 def _acquire(path: Path) -> int:

@@ -11,10 +11,12 @@ import numpy.typing as npt
 
 from metasim.config import Experiment
 from metasim.learn.codec import SceneCodec
+from metasim.learn.discrepancies import scores
 from metasim.learn.evaluation import attribute_values, sensitivities
 from metasim.learn.gradients.make import choose
 from metasim.learn.outcome import Epoch, Outcome
 from metasim.learn.preparation import Prepared
+from metasim.learn.significance import smallest_p_value
 from metasim.learn.trainer import Trainer
 from metasim.report.statistics import circular_difference, summarise, wasserstein1
 from metasim.target import Target
@@ -54,15 +56,16 @@ class Judge:
     target: Target
 
     def prior(self, trainer: Trainer) -> dict[str, Any]:
-        """Discrepancy and p-value of the prior, and its attribute values by label."""
-        scenes = trainer.sample(max(len(trainer.held_out), _EVALUATED), "prior")
+        """Discrepancy, p-value and scores of the prior, and its attribute values by label."""
+        scenes = trainer.sample(max(trainer.compared, _EVALUATED), "prior")
         features = trainer.objective.features(
-            scenes[: len(trainer.held_out)], trainer.generator("prior")
+            scenes[: trainer.compared], trainer.generator("prior")
         )
         values = attribute_values(self.codec, scenes[:_EVALUATED])
         return {
             "discrepancy": float(trainer.objective.discrepancy.value(features)),
             "p_value": trainer.p_value(features),
+            "scores": scores(features, trainer.held_out),
             "values": {label: found.tolist() for label, found in values.items()},
         }
 
@@ -89,9 +92,9 @@ class Judge:
             attributes[label]["sensitivity"] = sensitivity.size
             attributes[label]["identifiable"] = sensitivity.identifiable
         threshold = self.experiment.training.p_value
-        converged = best.p_value >= threshold
+        smallest = smallest_p_value(trainer.compared, len(trainer.held_out))
         summary: dict[str, Any] = {
-            "converged": converged,
+            "converged": best.p_value >= threshold > smallest,
             "renders": renders,
             "feature_renders": made.renders,
             "evaluation_renders": trainer.objective.renders - renders,
@@ -100,9 +103,12 @@ class Judge:
             "discrepancy_prior": prior["discrepancy"],
             "p_value": best.p_value,
             "p_value_prior": prior["p_value"],
+            **best.scores,
+            **{f"{name}_prior": score for name, score in prior.get("scores", {}).items()},
+            "held_out": len(trainer.held_out),
             "steps": trainer.step,
             "attempts": len(trainer.outcomes),
-            "reason": _reason(best.p_value, prior["p_value"], threshold),
+            "reason": _reason(best.p_value, prior["p_value"], threshold, smallest),
             "gradient": choose(
                 self.experiment.gradient, trainer.objective.renderer, self.codec
             ).use,
@@ -214,7 +220,12 @@ def _attribute_table(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]
     return table
 
 
-def _reason(p_value: float, before: float, threshold: float) -> str:
+def _reason(p_value: float, before: float, threshold: float, smallest: float) -> str:
+    if p_value >= threshold and threshold <= smallest:
+        return (
+            f"it cannot be judged: training.p_value is {threshold:g}, and with as many images no "
+            f"test can go below {smallest:.2g}; set training.p_value higher"
+        )
     if p_value >= threshold:
         idle = f", but neither could the prior's (p = {before:.3g})" if before >= threshold else ""
         return (

@@ -153,7 +153,8 @@ class Session:
         if task is None:
             return None
         images, labels, classes = load_validation(self.experiment, task, self.renderer.image_size)
-        return TaskReward(images, labels, classes, task, derive(self.experiment.seed, "task"))
+        seed = derive(self.experiment.seed, "task")
+        return TaskReward(images, labels, classes, task, seed, self.progress)
 
     def _look_at_prior(self) -> dict[str, Any]:
         """What the prior looks like, as numbers; and the first files."""

@@ -44,6 +44,8 @@ def run(summary: Mapping[str, Any]) -> str:
         f"p = {summary['p_value']:.3g}" if _number(summary.get("p_value")) else "",
     ]
     lines = [f"{verdict}: {', '.join(fact for fact in facts if fact)}".rstrip(": ")]
+    if not summary.get("converged") and summary.get("reason"):
+        lines.append(str(summary["reason"]))
     attributes = summary.get("attributes") or {}
     if attributes:
         head = ("attribute", "prior", "learned", "target", "W1", "")

@@ -41,7 +41,7 @@ def load_target(experiment: Experiment, size: tuple[int, int], progress: Progres
     """The experiment's target images.
 
     A target that is described by a grammar is drawn once and kept as a dataset below
-    ``<output.dir>/targets``; equal descriptions share it.
+    ``<output.dir>/targets``; equal descriptions share it, also at the same time.
 
     Args:
         experiment: says where from.
@@ -104,6 +104,9 @@ def _draw(target: GrammarTarget, folder: Path, size: tuple[int, int], progress: 
             manifest={"target": target.model_dump(mode="json", exclude_none=True)},
             resume=True,
             progress=progress.advance,
+            waiting=lambda holder: progress.log(
+                f"{holder} is drawing this target already; waiting until it ends"
+            ),
         )
         progress.finish()
 

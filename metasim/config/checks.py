@@ -19,7 +19,7 @@ from metasim.config.renderers import (
 )
 from metasim.config.settings import RendererSpec
 from metasim.errors import Mistake
-from metasim.learn.options import ClasswiseMMD, Pathwise, SimulatorFeatures
+from metasim.learn.options import ClasswiseMMD, Pathwise, PixelFeatures, SimulatorFeatures
 from metasim.render.base import Renderer
 from metasim.scene.grammar import SceneGrammar
 from metasim.yamlfile import Document, Place
@@ -27,6 +27,7 @@ from metasim.yamlfile import Document, Place
 __all__ = ["experiment_mistakes", "renderer_mistakes"]
 
 _GRAMMAR = TypeAdapter(SceneGrammar)
+_PIXELS = TypeAdapter(PixelFeatures)
 
 
 def experiment_mistakes(document: Document, *, files: bool = True) -> list[Mistake]:
@@ -47,6 +48,7 @@ def experiment_mistakes(document: Document, *, files: bool = True) -> list[Mista
         mistakes += renderer_mistakes(document, ("target", "renderer"), ("target", "grammar"))
         mistakes += _size_mistakes(document)
     mistakes += _gradient_mistakes(document)
+    mistakes += _pixel_mistakes(document)
     mistakes += _task_mistakes(document)
     mistakes += _class_mistakes(document)
     if files:
@@ -137,6 +139,23 @@ def _size_mistakes(document: Document) -> list[Mistake]:
         f"{list(target)}; give both renderers the same size"
     )
     return [document.mistake(place, message)]
+
+
+def _pixel_mistakes(document: Document) -> list[Mistake]:
+    """Whether pixels are asked for that the learner's images do not have, where that is known."""
+    spec = _renderer(document, ("renderer",))
+    size = drawn_size(find(spec.use, spec.folder), spec.options) if spec else None
+    if size is None:
+        return []
+    features = document.get(("features",))
+    many = isinstance(features, list)
+    mistakes = []
+    for index in range(len(features) if many else 1):
+        place: Place = ("features", index) if many else ("features",)
+        pixels = _part(document, place, _PIXELS)
+        if pixels and (message := pixels.mistake(size)):
+            mistakes.append(document.mistake((*place, "size"), message))
+    return mistakes
 
 
 def _task_mistakes(document: Document) -> list[Mistake]:

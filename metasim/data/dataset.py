@@ -64,6 +64,7 @@ def generate_dataset(
     batch_size: int = 64,
     resume: bool = False,
     progress: Callable[[int], None] | None = None,
+    waiting: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Write a dataset of ``count`` labelled images into the folder ``out``.
 
@@ -86,6 +87,8 @@ def generate_dataset(
         batch_size: scenes made and drawn at a time.
         resume: go on with a dataset that was begun; a finished one is left as it is.
         progress: told how many images there are so far, after every batch.
+        waiting: told who is writing the folder, who is then waited for; without it that is
+            an error.
 
     Returns:
         ``out``, ``count``, ``rendered`` (images drawn by this call) and ``files`` (by role).
@@ -107,7 +110,7 @@ def generate_dataset(
     )
     check_own_folder(out)
     rendered = 0
-    with _locked(out):
+    with _locked(out, waiting):
         began_with = _begin(out, asked, batch_size, resume=resume)
         shards = Shards(out, count, began_with or batch_size)
         if began_with is not None:
@@ -139,12 +142,12 @@ def _writing(out: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _locked(out: Path) -> Iterator[None]:
+def _locked(out: Path, waiting: Callable[[str], None] | None) -> Iterator[None]:
     with ExitStack() as stack:
         with _writing(out):
             out.mkdir(parents=True, exist_ok=True)
             try:
-                stack.enter_context(exclusive(out / LOCK))
+                stack.enter_context(exclusive(out / LOCK, waiting))
             except BlockingIOError as error:
                 raise DataError(f"{out} is being written by {error}; wait until it ends") from None
         yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from metasim.files import remove_temporaries, replacing
+from metasim.files import remove_temporaries, write_atomic
 from metasim.jsonlines import plain
 from metasim.progress import Progress
 from metasim.render.base import Label, Rendered, Renderer, check_rendered
@@ -63,15 +64,18 @@ class KeptRenders(Renderer):
 
     def _write(self, path: Path, drawn: Rendered) -> None:
         labels = [[asdict(label) for label in labels] for labels in drawn.labels]
+        # In memory first: an archive whose file fails complains once more when it is collected.
+        buffer = io.BytesIO()
+        np.savez_compressed(
+            buffer,
+            images=drawn.images,
+            instances=_narrow(drawn.instances),
+            labels=np.frombuffer(json.dumps(plain(labels)).encode(), np.uint8),
+        )
         try:
             self.folder.mkdir(exist_ok=True)
-            with replacing(path, durable=False) as file:  # worth no wait: it can be drawn again
-                np.savez_compressed(
-                    file,
-                    images=drawn.images,
-                    instances=_narrow(drawn.instances),
-                    labels=np.frombuffer(json.dumps(plain(labels)).encode(), np.uint8),
-                )
+            # Worth no wait for the disk: it can be drawn again.
+            write_atomic(path, buffer.getvalue(), durable=False)
         except OSError as error:
             self._writable = False
             self.progress.log(

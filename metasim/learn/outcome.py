@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -80,10 +80,16 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt ended: discrepancy and p-value of fresh renders, and the editor then."""
+    """How an attempt ended: discrepancy and p-value of fresh renders, and the editor then.
+
+    Attributes:
+        scores: of the same renders, by name; see
+            :func:`metasim.learn.discrepancies.scores.scores`.
+    """
 
     attempt: int
     discrepancy: float
     p_value: float
     editor: dict[str, Tensor]
     min_scale: float
+    scores: dict[str, float] = field(default_factory=dict)

@@ -5,6 +5,8 @@ Gretton et al., "A Kernel Two-Sample Test", JMLR 2012.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,7 +14,9 @@ from torch import Tensor
 from metasim.learn.discrepancies import RBF, Discrepancy, Kernel
 from metasim.learn.discrepancies.kernels import frozen_scale, pooled
 
-__all__ = ["permutation_p_value"]
+__all__ = ["permutation_p_value", "smallest_p_value"]
+
+_PERMUTATIONS = 500
 
 
 def permutation_p_value(
@@ -22,7 +26,7 @@ def permutation_p_value(
     generator: np.random.Generator,
     kernel: Kernel | None = None,
     discrepancy: Discrepancy | None = None,
-    permutations: int = 500,
+    permutations: int = _PERMUTATIONS,
 ) -> float:
     """How often a random split of both sets is as far apart as the real one.
 
@@ -62,6 +66,22 @@ def permutation_p_value(
     real, random = statistics[0], statistics[1:]
     slack = 1e-12 * gram.abs().max()
     return (1 + int((random >= real - slack).sum())) / (1 + permutations)
+
+
+def smallest_p_value(first: int, second: int, permutations: int = _PERMUTATIONS) -> float:
+    """The p-value to be expected of two sets that could not be further apart.
+
+    Few images have few splits, so that many a random one is the real one again.
+
+    Args:
+        first: images of one set, at least 1.
+        second: of the other.
+        permutations: as for :func:`permutation_p_value`.
+    """
+    # Sets of equal size are as far apart when they change places.
+    alike = 2 if first == second else 1
+    again = permutations * alike / math.comb(first + second, first)
+    return (1 + again) / (1 + permutations)
 
 
 def _scale_or_one(both: Tensor) -> float:

@@ -20,6 +20,7 @@ from metasim.learn.editor import EditDistribution
 from metasim.learn.features.base import to_tensor
 from metasim.learn.gradients.base import Estimate, Step
 from metasim.learn.options import Task
+from metasim.progress import Progress
 from metasim.render.base import Label, Rendered
 
 __all__ = ["TaskNetwork", "TaskReward", "class_indices", "train_task_network"]
@@ -46,10 +47,10 @@ class TaskNetwork(nn.Module):
 
 
 def class_indices(labels: Sequence[Sequence[Label]], classes: Sequence[str]) -> Tensor:
-    """The class (B,) of images that show one instance each.
+    """The class (B,) of images that show one instance each; -1 where it is none of ``classes``.
 
     Raises:
-        DataError: when an image shows several instances, or one of an unknown class.
+        DataError: when an image shows no instance, or several.
     """
     place = {name: i for i, name in enumerate(classes)}
     found = []
@@ -59,12 +60,7 @@ def class_indices(labels: Sequence[Sequence[Label]], classes: Sequence[str]) -> 
                 "the task loss classifies images of one instance each; a scene with "
                 f"{len(mine)} instances was drawn: remove the section task, or change the grammar"
             )
-        if mine[0].category not in place:
-            raise DataError(
-                f"the renderer drew class {mine[0].category!r}, which task.images does not have; "
-                f"it has: {', '.join(classes)}"
-            )
-        found.append(place[mine[0].category])
+        found.append(place.get(mine[0].category, -1))
     return torch.tensor(found)
 
 
@@ -102,12 +98,16 @@ class TaskReward:
     ``E[reward of the group * sum of d log q(scene) over the group]``: the draws are detached
     in ``log_prob`` (differentiating a reparametrised draw as well would cancel it to zero).
 
+    Renders of a class that no validation image shows teach nothing: the accuracy cannot tell
+    whether that class is known, and is then that of telling the others apart.
+
     Args:
         images: uint8 (V, H, W, 3).
         labels: int64 (V,).
         classes: names of the Q classes.
         options: weight, groups and steps.
         seed: of the network's weights.
+        progress: told of classes that no validation image shows.
     """
 
     def __init__(
@@ -117,10 +117,12 @@ class TaskReward:
         classes: Sequence[str],
         options: Task,
         seed: int,
+        progress: Progress,
     ) -> None:
         self.images, self.labels = to_tensor(images), torch.from_numpy(labels)
         self.classes = tuple(classes)
-        self.options = options
+        self.options, self.progress = options, progress
+        self._drawn: set[str] = set()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.network = TaskNetwork(len(self.classes))
@@ -133,14 +135,34 @@ class TaskReward:
             step: the training step.
             estimate: of the discrepancy; its draw is what ``rendered`` shows.
             rendered: the B scenes as drawn.
+
+        Raises:
+            DataError: when a scene shows no instance or several, or none so far has shown a
+                class that the validation images have.
         """
         images = to_tensor(rendered.images)
         labels = class_indices(rendered.labels, self.classes)
+        self._note({mine[0].category for mine in rendered.labels})
         groups = torch.arange(len(images)).chunk(self.options.groups)
         rewards = torch.tensor([self._reward(images[g], labels[g]) for g in groups])
         self._learn(self.network, images, labels, 1)
         self.accuracy = self._accuracy(self.network)
         return self.options.weight * group_loss(step.distribution, estimate, groups, rewards)
+
+    def _note(self, drawn: set[str]) -> None:
+        """Tell, once for each class, which of those drawn no validation image shows."""
+        new = drawn - self._drawn
+        self._drawn |= new
+        if self._drawn.isdisjoint(self.classes):
+            raise DataError(
+                "the validation images must show classes that the renderer draws; it drew "
+                f"{', '.join(sorted(drawn))}, and they show {', '.join(self.classes)}: give "
+                "task.images sub-folders of the renderer's names"
+            )
+        for name in sorted(new.difference(self.classes)):
+            self.progress.log(
+                f"no validation image shows class {name!r}: the task loss leaves its renders out"
+            )
 
     def _reward(self, images: Tensor, labels: Tensor) -> float:
         student = copy.deepcopy(self.network)
@@ -148,6 +170,11 @@ class TaskReward:
         return self._accuracy(student)
 
     def _learn(self, network: TaskNetwork, images: Tensor, labels: Tensor, steps: int) -> None:
+        known = labels >= 0
+        if not bool(known.all()):
+            images, labels = images[known], labels[known]
+        if not len(labels):
+            return
         optimiser = torch.optim.SGD(network.parameters(), lr=self.options.lr)
         for _ in range(steps):
             loss = F.cross_entropy(network(images), labels)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from metasim.errors import TrainingError
 from metasim.learn.codec import SceneCodec
+from metasim.learn.discrepancies import scores
 from metasim.learn.editor import SceneEditor, edit_scenes, make_editor
 from metasim.learn.evaluation import attribute_values
 from metasim.learn.examples import Examples
@@ -36,6 +37,8 @@ from metasim.scene.grammar import SceneGrammar
 from metasim.scene.graph import Scene
 
 __all__ = ["Trainer"]
+
+_FEWEST = 25  # renders in a test: few target images have too few splits with as few renders
 
 
 @dataclass
@@ -197,7 +200,7 @@ class Trainer:
 
     def _look(self) -> Epoch:
         recent = self.recent
-        features = torch.cat([taken.features for taken in reversed(recent)])[: len(self.held_out)]
+        features = torch.cat([taken.features for taken in reversed(recent)])[: self.compared]
         return Epoch(
             attempt=self.attempt,
             epoch=self.epoch,
@@ -215,10 +218,22 @@ class Trainer:
 
     def judge(self) -> Outcome:
         """Compare fresh renders with held-out target images."""
-        features = self.fresh_features(len(self.held_out), "judge")
+        features = self.fresh_features(self.compared, "judge")
         state = {name: value.clone() for name, value in self.editor.state_dict().items()}
         value = float(self.objective.discrepancy.value(features))
-        return Outcome(self.attempt, value, self.p_value(features), state, self.editor.min_scale)
+        return Outcome(
+            self.attempt,
+            value,
+            self.p_value(features),
+            state,
+            self.editor.min_scale,
+            scores(features, self.held_out),
+        )
+
+    @property
+    def compared(self) -> int:
+        """How many renders the held-out target images are tested against."""
+        return max(len(self.held_out), _FEWEST)
 
     def p_value(self, features: Tensor) -> float:
         """Of features (M, D) against those of the held-out target images."""

@@ -52,9 +52,9 @@ def report_data(run: RunDir) -> dict[str, Any]:
     """The same answer as data: the summary, or the numbers so far, and the verdict.
 
     Besides the summary's keys there are "run", "report", "name", "finished", "verdict"
-    ("worked", "not_converged", "interrupted" or "unfinished"), "headline", "explanation",
-    "caveats", "advice", "unidentifiable", "distances" (W1 to the known truth, by attribute:
-    "prior", "learned") and "correlations".
+    ("worked", "not_converged", "not_judged", "interrupted" or "unfinished"), "headline",
+    "explanation", "caveats", "advice", "unidentifiable", "distances" (W1 to the known truth, by
+    attribute: "prior", "learned") and "correlations".
     """
     found = read_findings(run)
     verdict = judge(found)
@@ -146,6 +146,7 @@ def _key_numbers(found: Findings) -> Markup:
             _before("discrepancy_prior", n),
             "unbiased: slightly below 0 is right" if (n.get("discrepancy") or 0) < 0 else "",
         ),
+        *(_score(key, n) for key in ("kid", "cmmd") if n.get(key) is not None),
         markup.tile("Renders", count(n.get("renders")), _for_features(n)),
         markup.tile("Time", duration(n.get("seconds")), _speed(n)),
         markup.tile("Steps", count(n.get("steps")), _gradient(n)),
@@ -162,6 +163,14 @@ def _before(key: str, numbers: Mapping[str, Any]) -> str:
         return ""
     shown = p_value(value).removeprefix("p ").removeprefix("= ") if key[0] == "p" else ""
     return f"before learning {shown or plain_number(value)}"
+
+
+def _score(key: str, numbers: Mapping[str, Any]) -> Markup:
+    shown = plain_number(numbers[key])
+    # Published scores are of InceptionV3 and CLIP, and not to be compared with these.
+    return markup.tile(
+        key.upper(), shown, _before(f"{key}_prior", numbers), "in this run's features"
+    )
 
 
 def _for_features(numbers: Mapping[str, Any]) -> str:

@@ -12,16 +12,18 @@ from metasim.report.wording import listed, p_value, plain_number
 
 __all__ = ["Status", "Verdict", "judge"]
 
-Status = Literal["worked", "not_converged", "interrupted", "unfinished"]
+Status = Literal["worked", "not_converged", "not_judged", "interrupted", "unfinished"]
 
 _HEADLINES: dict[Status, str] = {
     "worked": "It worked",
     "not_converged": "It did not converge",
+    "not_judged": "It cannot be judged",
     "interrupted": "Interrupted",
     "unfinished": "Not finished yet",
 }
 _POORLY_READ = 0.9
 _SHOWN = 8
+_FEW = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +49,13 @@ class Verdict:
 
 def judge(found: Findings) -> Verdict:
     """Whether the run worked, why, and what speaks against it."""
-    status = _status(found.summary)
+    status = _status(found)
     lost = tuple(str(name) for name in found.numbers.get("unidentifiable") or ())
     reason = str((found.summary or {}).get("reason") or "").strip()
     explanation = [reason if not reason or reason[-1] in ".!?" else f"{reason}."]
     if status == "unfinished":
         explanation.append(_unfinished(found))
-    explanation += [_test(found), _distances(found)]
+    explanation += ["" if status == "not_judged" else _test(found), _distances(found)]
     return Verdict(
         status=status,
         headline=_headline(status, lost, found.numbers.get("attributes") or {}),
@@ -64,12 +66,17 @@ def judge(found: Findings) -> Verdict:
     )
 
 
-def _status(summary: Mapping[str, Any] | None) -> Status:
+def _status(found: Findings) -> Status:
+    summary = found.summary
     if summary is None:
         return "unfinished"
     if summary.get("converged"):
         return "worked"
-    return "interrupted" if summary.get("interrupted") else "not_converged"
+    if summary.get("interrupted"):
+        return "interrupted"
+    # The test was passed and yet tells nothing: it could not have been failed.
+    passed = (summary.get("p_value") or 0.0) >= found.p_threshold
+    return "not_judged" if passed else "not_converged"
 
 
 def _headline(status: Status, lost: Sequence[str], attributes: Mapping[str, Any]) -> str:
@@ -146,8 +153,14 @@ def _caveats(found: Findings, status: Status, lost: Sequence[str]) -> list[str]:
             f"The images match, and yet {listed(far, _SHOWN)} stayed far from the known truth: "
             "other values give images that the features cannot tell apart."
         )
+    held_out = numbers.get("held_out")
+    if held_out is not None and held_out < _FEW and status != "not_judged":
+        told.append(
+            f"Only {held_out} target images were held out for the test, so it notices gross "
+            f"differences alone; give {4 * _FEW} target images or more."
+        )
     before = numbers.get("p_value_prior")
-    if before is not None and before >= found.p_threshold:
+    if before is not None and before >= found.p_threshold and status != "not_judged":
         told.append(
             f"Already before learning the test could not tell the images apart "
             f"({p_value(before)}): there was nothing to learn, or the features do not see it."

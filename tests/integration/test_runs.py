@@ -27,6 +27,8 @@ def test_the_summary_keeps_its_contract(whole: Path) -> None:
         "seconds": float,
         "discrepancy": float,
         "p_value": float,
+        **dict.fromkeys(("kid", "kid_prior", "cmmd", "cmmd_prior"), float),
+        "held_out": int,
         "attributes": dict,
         "unidentifiable": list,
         "reason": str,

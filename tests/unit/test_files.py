@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,25 @@ def test_a_lock_keeps_others_out_and_leaves_nothing(tmp_path: Path) -> None:
         with pytest.raises(BlockingIOError), exclusive(path):
             pass
     assert not path.exists()
+
+
+def test_a_lock_can_be_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    process = _start(_HOLD, path)
+    told: list[str] = []
+
+    def waiting(holder: str) -> None:
+        told.append(holder)
+        # Another try finds it held still, of which nothing is told.
+        threading.Timer(0.5, process.kill).start()
+
+    try:
+        with exclusive(path, waiting):
+            assert f"process {os.getpid()} on " in path.read_text()
+    finally:
+        _end(process)
+    (holder,) = told
+    assert holder.startswith(f"process {process.pid} on ")
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")

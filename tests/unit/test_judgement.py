@@ -19,6 +19,13 @@ from metasim.judgement import _reason
 def test_the_reason_says_what_the_test_found_and_whether_it_could_find_anything(
     p_value: float, before: float, said: str, unsaid: str
 ) -> None:
-    reason = _reason(p_value, before, threshold=0.05)
+    reason = _reason(p_value, before, threshold=0.05, smallest=0.002)
     assert said in reason
     assert unsaid not in reason
+
+
+@pytest.mark.parametrize("p_value", [0.114, 0.9])
+def test_a_test_that_cannot_be_failed_judges_nothing(p_value: float) -> None:
+    reason = _reason(p_value, 0.5, threshold=0.05, smallest=0.1)
+    assert "cannot be judged" in reason
+    assert "go below 0.1; set training.p_value higher" in reason

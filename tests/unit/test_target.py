@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,8 @@ from metasim.errors import ConfigError, DataError
 from metasim.labelled import load_validation
 from metasim.learn.options import Task
 from metasim.progress import Silent
+from metasim.render.base import Rendered
+from metasim.scene.graph import Scene
 from metasim.target import load_target
 from metasim.testing import AnalyticRenderer
 
@@ -47,6 +52,40 @@ def test_it_is_drawn_once(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None
     again = load_target(blobs(), SIZE, Silent())
     assert np.array_equal(first.images, again.images)
     assert list(first.scenes) == list(again.scenes)
+
+
+def test_two_that_want_it_at_once_draw_it_once(
+    blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second waits until the first, which is in the middle of drawing, is done."""
+
+    class Told(Silent):
+        messages: list[str] = []  # noqa: RUF012
+
+        def log(self, message: str) -> None:
+            self.messages.append(message)
+            go_on.set()
+
+    experiment = blobs()
+    drawing, go_on = threading.Event(), threading.Event()
+    render, drawn = AnalyticRenderer.render, []
+
+    def held_up(self: AnalyticRenderer, scenes: Sequence[Scene]) -> Rendered:
+        drawing.set()
+        drawn.append(len(scenes))
+        assert go_on.wait(30)
+        return render(self, scenes)
+
+    monkeypatch.setattr(AnalyticRenderer, "render", held_up)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(load_target, experiment, SIZE, Silent())
+        assert drawing.wait(30)
+        second = load_target(experiment, SIZE, Told())
+        assert np.array_equal(first.result().images, second.images)
+    assert drawn == [10]
+    (message,) = Told.messages
+    assert f"process {os.getpid()} on " in message
+    assert "waiting" in message
 
 
 def test_another_description_is_another_target(blobs: Blobs, folder: Path) -> None:

@@ -31,7 +31,7 @@ from metasim.learn.discrepancies.mmd import (
     jmmd2,
     mmd2,
 )
-from metasim.learn.discrepancies.scores import cmmd, kid
+from metasim.learn.discrepancies.scores import cmmd, kid, scores
 from metasim.learn.discrepancies.sliced import SlicedW2, sliced_wasserstein
 
 __all__ = [
@@ -63,6 +63,7 @@ __all__ = [
     "make_discrepancy",
     "median_distance",
     "mmd2",
+    "scores",
     "sliced_wasserstein",
     "squared_distances",
 ]

@@ -1,4 +1,4 @@
-"""Published scores of image sets, for reports."""
+"""Published scores of image sets, for reports; here in whatever features a run has."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 from metasim.learn.discrepancies.kernels import RBF, Polynomial
 from metasim.learn.discrepancies.mmd import mmd2
 
-__all__ = ["cmmd", "kid"]
+__all__ = ["cmmd", "kid", "scores"]
 
 
 def kid(x: Tensor, y: Tensor) -> Tensor:
@@ -40,3 +40,14 @@ def cmmd(x: Tensor, y: Tensor, *, unbiased: bool = True) -> Tensor:
         ().
     """
     return 1000 * mmd2(x, y, RBF([10.0]), unbiased=unbiased)
+
+
+def scores(x: Tensor, y: Tensor) -> dict[str, float]:
+    """Both by name, in double precision: where sets agree, they are differences of near equals.
+
+    Args:
+        x: (M, D), M >= 2.
+        y: (N, D), N >= 2.
+    """
+    x, y = x.detach().double(), y.detach().double()
+    return {"kid": float(kid(x, y)), "cmmd": float(cmmd(x, y))}

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from metasim.errors import ConfigError
 from metasim.learn import options as settings
 from metasim.learn.features.base import Combined, FeatureExtractor
 from metasim.learn.features.lesson import make_lesson
@@ -79,11 +80,16 @@ def make_features(
         classroom: what teaching needs.
 
     Raises:
+        ConfigError: when pixels are asked for that the renderer's images do not have.
         RenderError: when the renderer raised, or broke its contract.
         PluginError, MissingExtraError, DataError: when pretrained or task-network features
             cannot be had.
     """
     every = [options] if isinstance(options, settings.Options) else list(options)
+    for option in every:
+        size = classroom.renderer.image_size
+        if isinstance(option, settings.PixelFeatures) and (mistake := option.mistake(size)):
+            raise ConfigError(f"features.size of pixels {mistake}")
     count = max([classroom.at_least, *map(_renders, every)])
     scenes = wide_scenes(classroom, count)
     shown = draw_labelled(classroom, scenes, "rendering for the features")

@@ -56,6 +56,16 @@ class PixelFeatures(Options):
     use: Literal["pixels"] = "pixels"
     size: PositiveInt = 16
 
+    def mistake(self, image_size: tuple[int, int]) -> str:
+        """Why images of (H, W) pixels cannot be pooled to this size; empty where they can."""
+        side = max(image_size)
+        if self.size <= side:
+            return ""
+        return (
+            f"must be at most {side}, as the renderer's images are {image_size[0]} x "
+            f"{image_size[1]} pixels (H x W), got {self.size}"
+        )
+
 
 class RandomConvFeatures(Options):
     """An untrained convolutional network with a fixed seed."""

@@ -40,9 +40,9 @@ def test_train_tells_people_what_came_out(starter: Path, runner: Any, capsys: Ca
     assert "digit.yaw" in told
     assert "90.4 +- 3.1" in told
     assert "run: results/x/1" in told
-    runner.act = lambda: {"run": "r", "converged": False, "attributes": {}}
+    runner.act = lambda: {"run": "r", "converged": False, "reason": "why", "attributes": {}}
     assert main(["train", str(starter / "experiment.yaml")]) == 0
-    assert capsys.readouterr().out.splitlines() == ["did NOT converge", "run: r"]
+    assert capsys.readouterr().out.splitlines() == ["did NOT converge", "why", "run: r"]
 
 
 def made_run(starter: Path, settings: tuple[str, ...] = ()) -> Path:

@@ -289,6 +289,23 @@ def test_a_target_of_the_learners_size_or_of_an_unknown_one_is_accepted(
     assert load_experiment(write(text)).target is not None
 
 
+@pytest.mark.parametrize(
+    ("features", "key"),
+    [
+        ("{use: pixels, size: 33}", "features.size"),
+        ("[{use: random_conv, size: 99}, {use: pixels, size: 33}]", "features.1.size"),
+    ],
+)
+def test_no_more_pixels_are_compared_than_the_images_have(
+    write: Write, features: str, key: str
+) -> None:
+    text = HEAD.replace("Toy'}", "Toy', options: {image_size: [16, 32]}}") + TARGET
+    (found,) = mistakes(write(f"{text}features: {features}\n"))
+    assert found.key == key
+    assert found.message.startswith("must be at most 32, as the renderer's images are 16 x 32 ")
+    assert load_experiment(write(f"{text}features: {features.replace('33', '32')}\n"))
+
+
 def test_something_must_be_learned(write: Write, folder: Path) -> None:
     text = (folder / "grammar.yaml").read_text()
     (folder / "still.yaml").write_text(text.replace("mutable: true", "mutable: false"))

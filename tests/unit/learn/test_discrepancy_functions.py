@@ -29,6 +29,7 @@ from metasim.learn.discrepancies import (
     kid,
     median_distance,
     mmd2,
+    scores,
     sliced_wasserstein,
     squared_distances,
 )
@@ -283,3 +284,5 @@ def test_scores_for_reports() -> None:
     assert float(kid(x, y)) == pytest.approx(naive_mmd2(x, y, cube, True, ones[:30], ones))
     assert float(cmmd(x, y)) == pytest.approx(1000 * float(mmd2(x, y, gauss)))
     assert float(cmmd(x, y, unbiased=False)) > float(cmmd(x, y))
+    told = scores(x.float(), y.float())
+    assert told == pytest.approx({"kid": float(kid(x, y)), "cmmd": float(cmmd(x, y))}, rel=1e-4)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import gc
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,6 @@ import numpy as np
 import pytest
 
 from metasim.errors import RenderError
-from metasim.learn import kept
 from metasim.learn.kept import KeptRenders, clear
 from metasim.progress import Silent
 from metasim.render.base import Label, Rendered
@@ -142,16 +143,22 @@ def test_a_full_disk_stops_the_keeping_alone(
         def log(self, message: str) -> None:
             self.messages.append(message)
 
-    def full(*args: Any, **kwargs: Any) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    class Full(io.FileIO):
+        def write(self, data: Any) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(kept, "replacing", full)
+    monkeypatch.setattr("os.fdopen", lambda handle, mode: Full(handle, mode))
+    complaints: list[Any] = []
+    monkeypatch.setattr("sys.unraisablehook", complaints.append)
     keeping = KeptRenders(Counting(), tmp_path, Told())
     for start in (0, 5):
         drawn = keeping.render(scenes(start))
         assert np.array_equal(drawn.images, AnalyticRenderer().render(scenes(start)).images)
     (message,) = Told.messages
     assert "No space left on device" in message
+    gc.collect()
+    assert complaints == []
+    assert list(tmp_path.iterdir()) == []
     assert keeping.count() == 0
 
 

@@ -22,6 +22,7 @@ from metasim.learn.task import (
     group_loss,
     train_task_network,
 )
+from metasim.progress import Silent
 from metasim.render.base import Label, Rendered
 from metasim.rng import stream
 from metasim.scene.grammar import SceneGrammar
@@ -148,6 +149,16 @@ def bars(upright: Tensor, turned: Tensor, rng: np.random.Generator) -> Rendered:
     return Rendered(images, np.zeros(images.shape[:3], np.int32), labels)
 
 
+class Told(Silent):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def log(self, message: str) -> None:
+        self.messages.append(message)
+
+
 @pytest.fixture
 def reward() -> TaskReward:
     rng = np.random.default_rng(5)
@@ -159,6 +170,7 @@ def reward() -> TaskReward:
         ("a", "b"),
         Task(images=".", weight=1.0, groups=16, steps=3, lr=0.3),
         seed=1,
+        progress=Told(),
     )
 
 
@@ -258,6 +270,47 @@ def test_an_image_of_no_instance_has_no_class() -> None:
         class_indices(renderer.render([empty]).labels, ("blob",))
 
 
-def test_an_unknown_class_is_named() -> None:
-    with pytest.raises(DataError, match=r"'c', which task.images does not have; it has: a, b"):
-        class_indices([(label("b"),), (label("c"),)], ("a", "b"))
+def with_class(drawn: Rendered, category: str, rows: Tensor) -> Rendered:
+    """The same images, those of ``rows`` as ones of another class."""
+    chosen = set(rows.tolist())
+    labels = tuple(
+        (label(category),) if i in chosen else mine for i, mine in enumerate(drawn.labels)
+    )
+    return Rendered(drawn.images, drawn.instances, labels)
+
+
+def one_step(reward: TaskReward, drawn: Rendered) -> dict[str, Tensor]:
+    """The task network's weights after a step with these 64 renders."""
+    count = len(drawn.labels)
+    distribution = gaussians(torch.tensor(0.0), count)
+    edit = distribution.sample(torch.Generator().manual_seed(0))
+    step = Step([], None, distribution, torch.Generator())  # type: ignore[arg-type]
+    reward.loss(step, Estimate(torch.zeros(()), 0.0, torch.zeros(count, 1), edit), drawn)
+    return {name: tensor.clone() for name, tensor in reward.network.state_dict().items()}
+
+
+def test_renders_of_a_class_without_validation_images_teach_nothing(reward: TaskReward) -> None:
+    before = {name: tensor.clone() for name, tensor in reward.network.state_dict().items()}
+    upright = torch.arange(64) % 2 == 0
+    drawn = bars(upright, torch.zeros(64, dtype=torch.bool), np.random.default_rng(2))
+    rare = torch.arange(0, 12)  # three whole groups of the sixteen among them
+    found = one_step(reward, with_class(drawn, "c", rare))
+    one_step(reward, with_class(drawn, "c", rare))
+    assert reward.progress.messages == [  # type: ignore[attr-defined]
+        "no validation image shows class 'c': the task loss leaves its renders out"
+    ]
+    reward.network.load_state_dict(before)
+    rest = Rendered(drawn.images[12:], drawn.instances[12:], drawn.labels[12:])
+    for name, tensor in one_step(reward, rest).items():
+        torch.testing.assert_close(found[name], tensor)
+
+
+def test_renders_of_other_classes_alone_are_refused(reward: TaskReward) -> None:
+    upright = torch.arange(64) % 2 == 0
+    drawn = bars(upright, torch.zeros(64, dtype=torch.bool), np.random.default_rng(2))
+    with pytest.raises(DataError, match=r"it drew one, and they show a, b: give task\.images"):
+        one_step(reward, with_class(drawn, "one", torch.arange(64)))
+
+
+def test_an_unknown_class_has_no_index() -> None:
+    assert class_indices([(label("b"),), (label("c"),)], ("a", "b")).tolist() == [1, -1]

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from metasim.errors import TrainingError
 from metasim.learn import options as settings
 from metasim.learn.codec import SceneCodec
-from metasim.learn.discrepancies import make_discrepancy
+from metasim.learn.discrepancies import make_discrepancy, scores
 from metasim.learn.features.base import extract
 from metasim.learn.features.simple import PixelFeatures
 from metasim.learn.objective import Objective
@@ -45,19 +45,19 @@ class Counting(AnalyticRenderer):
         return super().render_tensor(scenes, overrides)
 
 
-def make_trainer(use: str = "score_function", **training: Any) -> Trainer:
+def make_trainer(use: str = "score_function", held_out: int = HELD_OUT, **training: Any) -> Trainer:
     renderer, extractor = Counting(), PixelFeatures(4)
     scenes = [GRAMMAR.sample(stream(9, i)) for i in range(60)]
     features = extract(extractor, renderer.render(scenes).images)
     renderer.drawn = 0
     discrepancy = make_discrepancy(settings.MMD(), seed=0)
-    discrepancy.fit(features[HELD_OUT:], reference=features, blocks=extractor.blocks)
+    discrepancy.fit(features[held_out:], reference=features, blocks=extractor.blocks)
     options = {"max_renders": BUDGET, "batch_size": BATCH, "epoch_steps": 3, **training}
     gradient: settings.Gradient = TypeAdapter(settings.Gradient).validate_python({"use": use})
     return Trainer(
         grammar=GRAMMAR,
         objective=Objective(renderer, SceneCodec(GRAMMAR), extractor, discrepancy),
-        held_out=features[:HELD_OUT],
+        held_out=features[:held_out],
         options=settings.Training.model_validate(options),
         editor_options=settings.GCNEditor(warmup_steps=2, fit_steps=2),
         gradient=gradient,
@@ -77,7 +77,7 @@ def train(trainer: Trainer) -> tuple[Outcome, list[Epoch], list[int]]:
 def test_the_budget_is_used_up_and_no_step_begins_beyond_it(use: str, restarts: int) -> None:
     trainer = make_trainer(use, restarts=restarts, p_value=1.0)
     _, epochs, renders = train(trainer)
-    judged = HELD_OUT * (restarts + 1)
+    judged = trainer.compared * (restarts + 1)
     used = trainer.objective.renders - judged
     slack = (restarts + 1) * AT_MOST.get(use, BATCH)
     assert BUDGET <= used < BUDGET + slack
@@ -91,7 +91,7 @@ def test_the_budget_is_used_up_and_no_step_begins_beyond_it(use: str, restarts: 
 def test_a_surrogate_takes_several_steps_for_each_batch_of_renders() -> None:
     trainer = make_trainer("surrogate", restarts=0)
     train(trainer)
-    batches = (trainer.objective.renders - HELD_OUT) // BATCH
+    batches = (trainer.objective.renders - trainer.compared) // BATCH
     assert trainer.step == (batches - 1) * 4 + 1
 
 
@@ -109,6 +109,26 @@ def test_a_converged_attempt_is_the_last() -> None:
     assert trainer.objective.renders < BUDGET
     assert trainer.ended
     assert {e.attempt for e in epochs} == {0}
+
+
+@pytest.mark.parametrize(("held_out", "compared"), [(2, 25), (24, 25), (25, 25), (40, 40)])
+def test_few_target_images_are_tested_against_more_renders(held_out: int, compared: int) -> None:
+    trainer = make_trainer(held_out=held_out)
+    assert trainer.compared == compared
+    trainer.held_out = trainer.held_out + 1000.0
+    trainer.start()
+    assert trainer.judge().p_value < 0.05
+    assert trainer.objective.renders == compared
+
+
+def test_the_scores_are_those_of_the_renders_that_are_tested() -> None:
+    trainer = make_trainer()
+    trainer.start()
+    found = trainer.judge()
+    assert trainer.objective.renders == trainer.compared  # they cost no further one
+    features = trainer.fresh_features(trainer.compared, "judge")
+    assert found.scores == scores(features, trainer.held_out)
+    assert set(found.scores) == {"kid", "cmmd"}
 
 
 def test_training_that_has_ended_is_not_begun_again() -> None:

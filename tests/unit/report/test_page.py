@@ -341,6 +341,15 @@ def test_the_report_brings_the_figures_up_to_date(tmp_path: Path) -> None:
         assert f"data:image/png;base64,{base64.b64encode(png).decode()}" in embedded
 
 
+def test_the_scores_are_shown_with_the_prior_s_and_the_features_they_are_of(tmp_path: Path) -> None:
+    summary = changed(kid=0.0123, kid_prior=1.5, cmmd=-0.02, cmmd_prior=77.0)
+    found = page(made(tmp_path, summary)).text
+    for told in ("KID", "0.0123", "before learning 1.5", "CMMD", "before learning 77"):
+        assert told in found
+    assert found.count("in this run's features") == 2
+    assert "KID" not in page(made(tmp_path / "without", SUMMARY)).text
+
+
 # --- the verdict --------------------------------------------------------------------------
 
 
@@ -367,6 +376,21 @@ def test_the_threshold_is_the_experiments(tmp_path: Path) -> None:
     told = verdict(tmp_path, changed(converged=False), config=config)
     assert "can still tell" in told.explanation[1]
     assert "0.4 or more" in told.explanation[1]
+
+
+def test_a_test_that_could_not_be_failed_is_no_verdict(tmp_path: Path) -> None:
+    summary = changed(converged=False, p_value=0.4, p_value_prior=0.4, reason="it cannot be judged")
+    told = verdict(tmp_path, summary)
+    assert (told.status, told.headline) == ("not_judged", "It cannot be judged")
+    assert told.explanation[0] == "it cannot be judged."
+    assert not any("tell" in sentence for sentence in (*told.explanation, *told.caveats))
+
+
+def test_a_test_with_few_images_says_little(tmp_path: Path) -> None:
+    (caveat,) = verdict(tmp_path, changed(held_out=3)).caveats
+    assert caveat.startswith("Only 3 target images were held out")
+    assert "40 target images" in caveat
+    assert verdict(tmp_path, changed(held_out=10)).caveats == ()
 
 
 def test_interrupted(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from metasim.errors import PluginError, RunError
+from metasim.errors import ConfigError, PluginError, RunError
 from metasim.learn import options
 from metasim.learn.codec import SceneCodec
 from metasim.learn.features import (
@@ -300,3 +300,10 @@ def test_another_grammar_s_features_are_refused(classroom: Classroom, make_gramm
     other = SceneCodec(make_grammar(unseen=UNSEEN))
     with pytest.raises(RunError, match="must fit this experiment"):
         restore_features(described, other, QUICK)
+
+
+def test_no_more_pixels_are_taken_than_the_images_have(classroom: Classroom) -> None:
+    told = "features.size of pixels must be at most 24, .* are 24 x 24 pixels .* got 25"
+    with pytest.raises(ConfigError, match=told):
+        make_features(options.PixelFeatures(size=25), classroom)
+    assert classroom.renderer.drawn == 0  # type: ignore[attr-defined]
