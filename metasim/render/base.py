@@ -190,8 +190,8 @@ def _label_mistake(label: Any, scene: Scene) -> str:
             f"name and kind must be those of node {label.node}, {node.name!r} and {node.kind!r}, "
             f"got {label.name!r} and {label.kind!r}"
         )
-    if not isinstance(label.category, str):
-        return f"a category must be text, got {label.category!r}"
+    if not isinstance(label.category, str) or not label.category:
+        return f"a category must be text and not empty, got {label.category!r}"
     if not 0 <= label.visible <= 1:
         return f"visible must be a share from 0 to 1, got {label.visible}"
     return ""

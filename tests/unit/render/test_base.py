@@ -55,7 +55,7 @@ def test_what_fits_is_handed_through():
         (labelled(instance=0), "an instance must be at least 1, got 0"),
         (labelled(node=7), "one of the scene's 1, got 7"),
         (labelled(name="car"), "must be those of node 0, 'scene' and 'scene', got 'car'"),
-        (labelled(category=3), "a category must be text, got 3"),
+        (labelled(category=3), "a category must be text and not empty, got 3"),
         (labelled(visible=5.0), "a share from 0 to 1, got 5.0"),
         (labelled(visible=float("nan")), "a share from 0 to 1, got nan"),
         ({"labels": ((LABEL, LABEL), (), ())}, "no two may have the same instance"),

@@ -31,7 +31,7 @@ def relabelled(change):
         (lambda n: n if n.visible > 0 else None, "every 'blob' must have a label"),
         (lambda n: dataclasses.replace(n, visible=float(n.visible > 0)), "from 1 to 1"),
         (lambda n: dataclasses.replace(n, visible=0.9 * (n.visible > 0)), "from 0.9 to 0.9"),
-        (lambda n: dataclasses.replace(n, visible=1.0), "above 0 where it has pixels"),
+        (lambda n: dataclasses.replace(n, visible=1.0), "above 0 exactly where it has pixels"),
         (lambda n: n if n.visible else dataclasses.replace(n, box=(0, 0, 1, 1)), "box must be"),
     ],
 )
