@@ -22,7 +22,7 @@ from metasim.provenance import collect, digest, package_versions
 from metasim.render.base import Renderer
 from metasim.render.plugins import make_renderer
 from metasim.report.page import report_data, write_report
-from metasim.resumption import admit
+from metasim.resumption import admit, renderer_code
 from metasim.rng import derive, stream
 from metasim.runs import RunDir
 from metasim.scene.grammar import SceneGrammar
@@ -45,7 +45,8 @@ def train(experiment: Experiment, *, progress: Progress) -> dict[str, Any]:
     with build_renderer(experiment.renderer) as renderer:
         run = RunDir.create(experiment.output.dir, experiment.name, experiment.seed)
         config = yamlfile.dump(experiment.resolved())
-        run.write_provenance(collect(config=digest(config.encode())))
+        code = renderer_code(experiment)
+        run.write_provenance(collect(config=digest(config.encode()), renderers=code))
         run.write_config(config)  # with it the folder counts as a run, so it comes last
         return _carry_out(experiment, run, renderer, progress)
 

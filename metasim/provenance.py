@@ -1,5 +1,7 @@
 """How a result came about: versions, code, configuration, machine, command, time.
 
+Of code there is metasim's own and that of the renderers which the run names, whoever wrote them.
+
 A run that went on with other code than it began with tells of both: what :func:`collect` gave at
 the start stays as it was, and an entry is added under ``continued`` for every change.
 """
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
+    "class_digest",
     "code_differences",
     "code_digest",
     "collect",
@@ -46,7 +49,11 @@ PACKAGES = (
 
 
 def collect(
-    argv: Sequence[str] | None = None, now: datetime | None = None, *, config: str | None = None
+    argv: Sequence[str] | None = None,
+    now: datetime | None = None,
+    *,
+    config: str | None = None,
+    renderers: Mapping[str, Mapping[str, str]] | None = None,
 ) -> dict[str, Any]:
     """Everything that tells how a run came about, as JSON values.
 
@@ -56,6 +63,8 @@ def collect(
         argv: the command line; this process's by default.
         now: the time; the present one by default.
         config: the :func:`digest` of the run's configuration, where there is one.
+        renderers: for each renderer, by name, its ``code`` (:func:`class_digest`), and the
+            distribution and version it was ``installed`` with; what is not known is left out.
     """
     found = {} if config is None else {"config": config}
     return found | {
@@ -66,6 +75,7 @@ def collect(
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
         "packages": package_versions(),
+        "renderers": {name: dict(about) for name, about in (renderers or {}).items()},
         **_own_code(),
     }
 
@@ -74,8 +84,7 @@ def collect(
 def _own_code() -> dict[str, Any]:
     """What this process runs; looked at once, since modules do not change once imported."""
     package = Path(__file__).parent
-    renderers = (*package.parent.glob("metasim_*"), *package.parent.glob("renderers/metasim_*"))
-    return {"git": git_state(package.parent), "code": code_digest([package, *renderers])}
+    return {"git": git_state(package.parent), "code": code_digest([package])}
 
 
 def code_differences(made: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -86,19 +95,38 @@ def code_differences(made: Mapping[str, Any], now: Mapping[str, Any]) -> list[st
         now: of what is to go on with it.
     """
     before = [made, *made.get("continued", ())][-1]
-    found = []
-    version, ours = (p.get("packages", {}).get("metasim") for p in (before, now))
-    if None not in (version, ours) and version != ours:
-        found.append(f"the run was made by metasim {version}, this is {ours}")
+    packages, renderers = (
+        _changed(before.get(key, {}), now.get(key, {})) for key in ("packages", "renderers")
+    )
+    return [
+        *(f"the run was made with {name} {was}, this is {ours}" for name, was, ours in packages),
+        *_own_differences(before, now),
+        *(
+            f"files of the renderer {name!r} differ from the run's"
+            if key == "code"
+            else f"the renderer {name!r} was of {was}, this is of {ours}"
+            for name, *about in renderers
+            for key, was, ours in _changed(*about)
+        ),
+    ]
+
+
+def _own_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """In metasim's own files, or in the commit where those are not known."""
     code, ours = before.get("code"), now.get("code")
     commit, here = ((p.get("git") or {}).get("commit") for p in (before, now))
     if None not in (code, ours):
-        if code != ours:
-            between = f" (commit {commit}, this is {here})" if commit != here else ""
-            found.append(f"files of metasim or its renderers differ from the run's{between}")
-    elif None not in (commit, here) and commit != here:
-        found.append(f"the run was made at commit {commit}, this is {here}")
-    return found
+        between = f" (commit {commit}, this is {here})" if commit != here else ""
+        return [f"files of metasim differ from the run's{between}"] if code != ours else []
+    if None not in (commit, here) and commit != here:
+        return [f"the run was made at commit {commit}, this is {here}"]
+    return []
+
+
+def _changed(made: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Name and both values of what is told by both, and differently."""
+    both = [(name, was, now[name]) for name, was in made.items() if name in now]
+    return [(name, was, ours) for name, was, ours in both if was != ours]
 
 
 def continued(made: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,6 +147,22 @@ def code_digest(folders: Sequence[Path]) -> str:
             name = f"{folder.name}/{path.relative_to(folder).as_posix()}"
             whole.update(f"{name} {digest(path.read_bytes())}\n".encode())
     return whole.hexdigest()
+
+
+def class_digest(found: type) -> str | None:
+    """One digest of the code that a class comes from; None where no file of it can be read.
+
+    That is all Python files of its package; of a class in a module of its own, the module's
+    file alone.
+    """
+    package = sys.modules.get(found.__module__.partition(".")[0])
+    if folders := getattr(package, "__path__", None):
+        return code_digest([Path(folder) for folder in folders])
+    file = getattr(sys.modules.get(found.__module__), "__file__", None)
+    try:
+        return digest(Path(file).read_bytes()) if file else None
+    except OSError:
+        return None
 
 
 def package_versions(names: Sequence[str] = PACKAGES) -> dict[str, str]:

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metasim.config import Experiment, differences, load_experiment
+from metasim.config import Experiment, RendererSpec, differences, load_experiment
 from metasim.errors import RunError
 from metasim.learn.kept import clear
-from metasim.provenance import code_differences, collect, continued, digest
+from metasim.provenance import class_digest, code_differences, collect, continued, digest
+from metasim.render.plugins import installed, load_renderer
 from metasim.runs import RunDir
 
-__all__ = ["Resumption", "admit", "refuse_another"]
+__all__ = ["Resumption", "admit", "refuse_another", "renderer_code"]
 
 # What a resumed run may change: none of it touches what is learned.
 _FREE = ("output", "device", "training.checkpoint_seconds", "training.images_every")
@@ -57,7 +58,7 @@ def admit(path: Path, overrides: Sequence[str] = (), *, other_code: bool = False
         RunError: when it cannot go on as it began.
     """
     run = RunDir.open(path)
-    made, now = run.read_provenance(), collect()
+    made = run.read_provenance()
     _refuse_edited_config(run, made)
     experiment = load_experiment(run.config_path)
     changed = load_experiment(run.config_path, overrides)
@@ -66,6 +67,7 @@ def admit(path: Path, overrides: Sequence[str] = (), *, other_code: bool = False
             f"a resumed run must keep its settings, but {', '.join(wrong)} would change; start a "
             f"new run, or change only: {', '.join(_FREE)}"
         )
+    now = collect(renderers=renderer_code(experiment))
     differing = [] if run.ended else code_differences(made, now)
     if differing and not other_code:
         raise RunError(
@@ -74,6 +76,26 @@ def admit(path: Path, overrides: Sequence[str] = (), *, other_code: bool = False
             f"metasim train --resume {run.path} --other-code"
         )
     return Resumption(run, changed, now if differing else None)
+
+
+def renderer_code(experiment: Experiment) -> dict[str, dict[str, str]]:
+    """What tells of the code of the learner's renderer and of the target's, by name.
+
+    Raises:
+        PluginError: when one cannot be imported.
+    """
+    drawn = getattr(experiment.target, "renderer", experiment.renderer)
+    return {spec.use: _about(spec) for spec in (experiment.renderer, drawn)}
+
+
+def _about(spec: RendererSpec) -> dict[str, str]:
+    point = installed().get(spec.use)
+    dist = point.dist if point is not None else None
+    about = {
+        "code": class_digest(load_renderer(spec.use, spec.folder)),
+        "installed": f"{dist.name} {dist.version}" if dist is not None else None,
+    }
+    return {key: told for key, told in about.items() if told is not None}
 
 
 def refuse_another(wanted: Experiment, path: Path, given: Sequence[str]) -> None:

@@ -101,8 +101,16 @@ class RunDir(RunFolder):
         self._write(self._provenance_path, _pretty(provenance))
 
     def read_provenance(self) -> dict[str, Any]:
-        """How the run came about."""
-        return _read_json(self._provenance_path)
+        """How the run came about.
+
+        Raises:
+            RunError: when that is missing or damaged.
+        """
+        return _read_json(
+            self._provenance_path,
+            "every run is begun with one: bring it back, or start a new run: "
+            f"metasim train {self.config_path}",
+        )
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write what came out; numbers that are not finite become null."""
@@ -114,7 +122,7 @@ class RunDir(RunFolder):
         Raises:
             RunError: when there is no summary: the run has not ended.
         """
-        return _read_json(self.summary_path)
+        return _read_json(self.summary_path, "has its run ended?")
 
     @property
     def ended(self) -> bool:
@@ -261,11 +269,11 @@ def _pretty(value: Mapping[str, Any]) -> str:
     return json.dumps(jsonlines.plain(value), indent=2, ensure_ascii=False) + "\n"
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path, advice: str = "bring it back") -> dict[str, Any]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise RunError(f"{path.parent} has no {path.name}; has its run ended?") from None
+        raise RunError(f"{path.parent} has no {path.name}; {advice}") from None
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path} cannot be read: {error}") from None
     if not isinstance(data, dict):

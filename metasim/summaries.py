@@ -35,8 +35,11 @@ def columns(rows: Sequence[Sequence[str]]) -> str:
 
 
 def run(summary: Mapping[str, Any]) -> str:
-    """How a training run went."""
-    verdict = {True: "converged", False: "did NOT converge"}.get(summary.get("converged"), "ended")  # type: ignore[arg-type]
+    """How a training run went; of one that has not ended, the report's headline."""
+    if "converged" in summary:
+        verdict = "converged" if summary["converged"] else "did NOT converge"
+    else:
+        verdict = summary.get("headline", "ended")
     facts = [
         f"{summary['renders']} renders" if "renders" in summary else "",
         f"{summary['seconds']:.1f} s" if _number(summary.get("seconds")) else "",

@@ -201,7 +201,7 @@ def test_another_version_is_refused(metasim: Command, stopped: Path) -> None:
     file.write_text(file.read_text().replace('"metasim": "', '"metasim": "9.'))
     answer = metasim("train", "--resume", stopped)
     assert answer.code == 2
-    assert "made by metasim 9." in answer.data["error"]
+    assert "made with metasim 9." in answer.data["error"]
 
 
 def test_a_damaged_checkpoint_is_passed_over(stopped: Path, whole: Path, ends_as: EndsAs) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import platform
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from metasim.provenance import (
+    class_digest,
     code_differences,
     code_digest,
     collect,
@@ -77,28 +79,66 @@ def test_the_digest_of_code_tells_of_every_change(tmp_path: Path) -> None:
     assert len({before, changed, code_digest([package, plugin]), code_digest([package])}) == 4
 
 
-MADE = {"packages": {"metasim": "1.0"}, "git": {"commit": "c1", "changed": False}, "code": "d1"}
+def test_the_digest_of_a_class_is_that_of_its_package_or_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "whole" / "part").mkdir(parents=True)
+    for file in ("lone.py", "whole/__init__.py", "whole/part/__init__.py"):
+        (tmp_path / file).write_text("class Toy: ...\n")
+    lone, part = (importlib.import_module(name).Toy for name in ("lone", "whole.part"))
+    before = class_digest(lone), class_digest(part)
+    (tmp_path / "beside.py").write_text("")
+    assert (class_digest(lone), class_digest(part)) == before
+    (tmp_path / "lone.py").write_text("class Toy: pass\n")
+    (tmp_path / "whole" / "__init__.py").write_text("")
+    after = class_digest(lone), class_digest(part)
+    assert all(a != b for a, b in zip(before, after, strict=True))
+    (tmp_path / "lone.py").unlink()
+    assert class_digest(lone) is None
+
+
+MADE = {
+    "packages": {"metasim": "1.0", "torch": "2.6", "scipy": "1.15"},
+    "git": {"commit": "c1", "changed": False},
+    "code": "d1",
+    "renderers": {"p:P": {"code": "e1"}, "toy": {"code": "f1", "installed": "toys 1.0"}},
+}
 
 
 @pytest.mark.parametrize(
     ("now", "said"),
     [
         ({}, []),
-        ({"packages": {"metasim": "2.0"}}, ["made by metasim 1.0, this is 2.0"]),
+        ({"packages": {"metasim": "2.0"}}, ["made with metasim 1.0, this is 2.0"]),
         (
             {"git": {"commit": "c2"}, "code": "d2"},
-            ["files of metasim or its renderers differ from the run's (commit c1, this is c2)"],
+            ["files of metasim differ from the run's (commit c1, this is c2)"],
         ),
         ({"git": {"commit": "c2"}}, []),
         ({"git": {"commit": "c2"}, "code": None}, ["made at commit c1, this is c2"]),
-        ({"code": "d2"}, ["files of metasim or its renderers differ"]),
-        ({"git": None, "code": "d2"}, ["files of metasim or its renderers differ"]),
+        ({"code": "d2"}, ["files of metasim differ"]),
+        ({"git": None, "code": "d2"}, ["files of metasim differ"]),
         ({"git": None}, []),
         ({"packages": {}, "git": None, "code": None}, []),
         (
             {"packages": {"metasim": "2.0"}, "git": {"commit": "c2"}, "code": "d2"},
             ["metasim 1.0", "commit c1"],
         ),
+        (
+            {"packages": {"metasim": "1.0", "torch": "2.7", "numpy": "2.1"}},
+            ["made with torch 2.6, this is 2.7"],
+        ),
+        ({"renderers": {"p:P": {"code": "e2"}}}, ["files of the renderer 'p:P' differ"]),
+        ({"renderers": {"p:P": {"code": "e1"}, "q:Q": {"code": "e3"}}}, []),
+        (
+            {"renderers": {"toy": {"code": "f2", "installed": "toys 1.1"}}},
+            [
+                "files of the renderer 'toy'",
+                "the renderer 'toy' was of toys 1.0, this is of toys 1.1",
+            ],
+        ),
+        ({"renderers": {"toy": {}}}, []),
     ],
 )
 def test_differences_of_code_are_told(now: dict[str, object], said: list[str]) -> None:

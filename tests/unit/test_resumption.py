@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,11 @@ from metasim.config import Experiment, load_experiment
 from metasim.errors import RunError
 from metasim.progress import Silent
 from metasim.provenance import digest
+from metasim.resumption import renderer_code
 from metasim.runs import RunDir
+
+ROTATED = Path(__file__).parents[2] / "assets" / "grammars" / "mnist_rot.yaml"
+BLOBS = "metasim.testing:AnalyticRenderer"
 
 
 class Session:
@@ -118,8 +123,13 @@ def test_an_edited_configuration_begins_a_new_run(run: RunDir, seen: list[Any]) 
 @pytest.mark.parametrize(
     ("other", "said"),
     [
-        ({"packages": {"metasim": "9.1"}}, "made by metasim 9.1, this is "),
-        ({"code": "0" * 64}, "files of metasim or its renderers differ"),
+        ({"packages": {"metasim": "9.1"}}, "made with metasim 9.1, this is "),
+        ({"packages": {"torch": "1.0"}}, "made with torch 1.0, this is "),
+        ({"code": "0" * 64}, "files of metasim differ"),
+        (
+            {"renderers": {BLOBS: {"code": "0" * 64}}},
+            f"files of the renderer '{BLOBS}' differ from the run's",
+        ),
     ],
 )
 def test_other_code_is_refused_or_noted(
@@ -140,6 +150,39 @@ def test_other_code_is_refused_or_noted(
     assert {"time", "command", "packages", "git", "code"} <= entry.keys()
     go_on(run)  # by now this code wrote it last
     assert run.read_provenance()["continued"] == [entry]
+
+
+def test_a_renderer_beside_the_experiment_that_was_edited_is_refused(
+    blobs: Callable[..., Experiment], seen: list[Any], tmp_path: Path
+) -> None:
+    for name in ("learners", "targets"):
+        (tmp_path / f"metasim_{name}.py").write_text(
+            "from metasim.testing import AnalyticRenderer\n\n\n"
+            f"class {name.title()}(AnalyticRenderer): ...\n"
+        )
+    target = {"grammar": "blobs.yaml", "renderer": {"use": "metasim_targets:Targets"}}
+    wanted = blobs(renderer={"use": "metasim_learners:Learners"}, target=target)
+    run = RunDir.open(Path(experiment.train(wanted, progress=Silent())["run"]))
+    seen.clear()
+    go_on(run)
+    seen.clear()
+    for name in ("learners", "targets"):
+        file = tmp_path / f"metasim_{name}.py"
+        file.write_text(file.read_text() + "# other pixels\n")
+        assert f"the renderer 'metasim_{name}:{name.title()}' differ" in refused(run)
+        go_on(run, other_code=True)
+        seen.clear()
+
+
+def test_an_installed_renderer_is_known_by_its_distribution(
+    blobs: Callable[..., Experiment],
+) -> None:
+    wanted = blobs(
+        renderer={"use": "mnist"}, grammar=str(ROTATED), target={"grammar": str(ROTATED)}
+    )
+    (about,) = renderer_code(wanted).values()
+    assert about["installed"] == f"metasim {version('metasim')}"
+    assert len(about["code"]) == 64
 
 
 def test_another_commit_is_refused_where_the_files_are_not_known(run: RunDir) -> None:

@@ -94,8 +94,14 @@ def test_the_layout_is_the_public_one(run: RunDir) -> None:
     assert run.read_provenance() == {"python": "3.11"}
 
 
+def test_a_missing_provenance_is_told(run: RunDir) -> None:
+    told = rf"has no provenance\.json; .* bring it back, or .* metasim train {run.config_path}"
+    with pytest.raises(RunError, match=told):
+        run.read_provenance()
+
+
 def test_a_summary_is_strict_json(run: RunDir) -> None:
-    with pytest.raises(RunError, match=r"has no summary\.json"):
+    with pytest.raises(RunError, match=r"has no summary\.json; has its run ended\?"):
         run.read_summary()
     run.write_summary(
         {"p": np.float32(0.25), "n": np.int64(3), "w1": float("nan"), "std": [np.inf, 1.0]}

@@ -12,6 +12,7 @@ import pytest
 
 from metasim.cli import main
 from metasim.config import RendererSpec, load_experiment
+from metasim.runs import RunDir
 
 Capture = pytest.CaptureFixture[str]
 
@@ -40,6 +41,16 @@ def test_report_answers_whether_it_worked(runner: Any, capsys: Capture, tmp_path
     assert main(["report", str(tmp_path)]) == 0
     assert runner.calls == [("report", (tmp_path,), {})]
     assert capsys.readouterr().out.startswith("converged")
+
+
+def test_report_of_a_run_that_has_not_ended_says_so(capsys: Capture, tmp_path: Path) -> None:
+    run = RunDir.create(tmp_path, "toy", 0)
+    run.write_config("name: toy\n")
+    assert main(["report", str(run.path)]) == 0
+    assert capsys.readouterr().out.startswith("Not finished yet\n")
+    run.append_metrics({"step": 10, "epoch": 1, "renders": 1280, "seconds": 2.5, "p_value": 0.01})
+    assert main(["report", str(run.path)]) == 0
+    assert capsys.readouterr().out.startswith("Not finished yet: 1280 renders, 2.5 s, p = 0.01\n")
 
 
 def test_validate_says_what_will_be_learned(starter: Path, capsys: Capture) -> None:
