@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,8 @@ import numpy.typing as npt
 
 from metasim.config import Experiment, GrammarTarget
 from metasim.data import check_varied, generate_dataset, load_images, read_dataset
-from metasim.errors import ConfigError
+from metasim.data.manifest import MANIFEST
+from metasim.errors import ConfigError, DataError
 from metasim.progress import Progress
 from metasim.render.base import Renderer
 from metasim.render.plugins import make_renderer
@@ -41,7 +43,8 @@ def load_target(experiment: Experiment, size: tuple[int, int], progress: Progres
     """The experiment's target images.
 
     A target that is described by a grammar is drawn once and kept as a dataset below
-    ``<output.dir>/targets``; equal descriptions share it, also at the same time.
+    ``<output.dir>/targets``; equal descriptions share it, also at the same time. One whose
+    files were damaged since is left as it is, and drawn anew beside it.
 
     Args:
         experiment: says where from.
@@ -54,12 +57,9 @@ def load_target(experiment: Experiment, size: tuple[int, int], progress: Progres
     """
     target = experiment.target
     if isinstance(target, GrammarTarget):
-        folder = experiment.output.dir / "targets" / _fingerprint(target)
-        _draw(target, folder, size, progress)
-        dataset = read_dataset(folder)
-        images = dataset.images()
-        check_varied(images, str(folder))
-        return Target(images, dataset.scenes)
+        folder, found = _drawn(target, experiment.output.dir / "targets", size, progress)
+        check_varied(found.images, str(folder))
+        return found
     return Target(load_images(target.images, size, resize=target.resize).images)
 
 
@@ -89,26 +89,54 @@ def _shown(size: tuple[int, int]) -> str:
     return f"[{height}, {width}] (height, width)"
 
 
-def _draw(target: GrammarTarget, folder: Path, size: tuple[int, int], progress: Progress) -> None:
+def _drawn(
+    target: GrammarTarget, targets: Path, size: tuple[int, int], progress: Progress
+) -> tuple[Path, Target]:
+    """The first of the target's folders that is not damaged, drawn first where it must be."""
+    name = _fingerprint(target)
+    folders = (targets / (f"{name}-{n}" if n else name) for n in itertools.count())
+    folder = next(folders)
     with target_renderer(target, size) as renderer:
-        progress.start("drawing the target", target.count)
-        generate_dataset(
-            folder,
-            count=target.count,
-            seed=target.seed,
-            make_scenes=lambda indices: [
-                target.grammar.sample(stream(target.seed, "target scene", i)) for i in indices
-            ],
-            renderer=renderer,
-            formats=("native",),
-            manifest={"target": target.model_dump(mode="json", exclude_none=True)},
-            resume=True,
-            progress=progress.advance,
-            waiting=lambda holder: progress.log(
-                f"{holder} is drawing this target already; waiting until it ends"
-            ),
-        )
-        progress.finish()
+        while (folder / MANIFEST).is_file():
+            try:
+                return folder, _read(folder, size)
+            except DataError as error:
+                progress.log(
+                    f"{error}; the target is drawn anew in another folder, and {folder} can be "
+                    "removed"
+                )
+            folder = next(folders)
+        _draw(target, folder, renderer, progress)
+    return folder, _read(folder, size)
+
+
+def _read(folder: Path, size: tuple[int, int]) -> Target:
+    dataset = read_dataset(folder)
+    images = dataset.images()
+    if images.shape[1:3] != tuple(size):
+        raise DataError(f"{folder} holds images that are not of {_shown(size)} any more")
+    return Target(images, dataset.scenes)
+
+
+def _draw(target: GrammarTarget, folder: Path, renderer: Renderer, progress: Progress) -> None:
+    progress.start("drawing the target", target.count)
+    generate_dataset(
+        folder,
+        count=target.count,
+        seed=target.seed,
+        make_scenes=lambda indices: [
+            target.grammar.sample(stream(target.seed, "target scene", i)) for i in indices
+        ],
+        renderer=renderer,
+        formats=("native",),
+        manifest={"target": target.model_dump(mode="json", exclude_none=True)},
+        resume=True,
+        progress=progress.advance,
+        waiting=lambda holder: progress.log(
+            f"{holder} is drawing this target already; waiting until it ends"
+        ),
+    )
+    progress.finish()
 
 
 def _fingerprint(target: GrammarTarget) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from metasim.data.manifest import LABELS, read_manifest
+from metasim.data.manifest import LABELS, MANIFEST, read_manifest
 from metasim.data.pictures import BadPictureError, decode, quiet
 from metasim.data.records import Record, confined
 from metasim.errors import DataError
@@ -49,7 +50,7 @@ class Dataset:
         """Every image, uint8 (N, H, W, 3).
 
         Raises:
-            DataError: naming an image that is missing or damaged.
+            DataError: naming an image that is missing, damaged or not the one that was written.
         """
         height, width = self.manifest["image_size"]
         images = np.empty((len(self.records), height, width, 3), np.uint8)
@@ -57,6 +58,7 @@ class Dataset:
             for row, record in enumerate(self.records):
                 path = confined(self.folder, record.image)
                 try:
+                    _check_content(path, record.sha256)
                     images[row] = decode(path, (height, width), resize=False)
                 except BadPictureError as error:
                     raise DataError(f"{path} {error}") from None
@@ -91,6 +93,15 @@ def read_dataset(folder: Path) -> Dataset:
         )
     records = tuple(Record.from_json(*halves) for halves in zip(entries, lines, strict=True))
     return Dataset(folder, manifest, records)
+
+
+def _check_content(path: Path, sha256: str) -> None:
+    try:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise BadPictureError(f"cannot be read: {error.strerror}") from None
+    if found != sha256:
+        raise BadPictureError(f"is damaged or was changed: {MANIFEST} has another SHA-256 of it")
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -54,16 +55,24 @@ def test_it_is_drawn_once(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None
     assert list(first.scenes) == list(again.scenes)
 
 
+class Told(Silent):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def log(self, message: str) -> None:
+        self.messages.append(message)
+
+
 def test_two_that_want_it_at_once_draw_it_once(
     blobs: Blobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second waits until the first, which is in the middle of drawing, is done."""
 
-    class Told(Silent):
-        messages: list[str] = []  # noqa: RUF012
-
+    class Going(Told):
         def log(self, message: str) -> None:
-            self.messages.append(message)
+            super().log(message)
             go_on.set()
 
     experiment = blobs()
@@ -80,10 +89,11 @@ def test_two_that_want_it_at_once_draw_it_once(
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(load_target, experiment, SIZE, Silent())
         assert drawing.wait(30)
-        second = load_target(experiment, SIZE, Told())
+        going = Going()
+        second = load_target(experiment, SIZE, going)
         assert np.array_equal(first.result().images, second.images)
     assert drawn == [10]
-    (message,) = Told.messages
+    (message,) = going.messages
     assert f"process {os.getpid()} on " in message
     assert "waiting" in message
 
@@ -101,6 +111,51 @@ def test_a_larger_target_begins_as_the_smaller(blobs: Blobs) -> None:
     few = load_target(blobs(), SIZE, Silent())
     more = load_target(blobs(target={"grammar": "blobs.yaml", "count": 14}), SIZE, Silent())
     assert np.array_equal(few.images, more.images[:10])
+
+
+@pytest.mark.parametrize(
+    ("file", "told"),
+    [
+        ("images/000003.png", "000003.png is damaged or was changed"),
+        ("labels.jsonl", "labels.jsonl must have 10 lines"),
+        ("manifest.json", "manifest.json must be JSON"),
+    ],
+)
+def test_a_damaged_target_is_left_and_drawn_anew_beside_it(
+    blobs: Blobs, folder: Path, file: str, told: str
+) -> None:
+    whole = load_target(blobs(), SIZE, Silent())
+    (first,) = (folder / "results" / "targets").iterdir()
+    (first / file).write_bytes(b"")
+    progress = Told()
+    again = load_target(blobs(), SIZE, progress)
+    assert np.array_equal(again.images, whole.images)
+    assert list(again.scenes) == list(whole.scenes)
+    (message,) = progress.messages
+    assert told in message
+    assert message.endswith(f"{first} can be removed")
+    assert (first / file).read_bytes() == b""
+    beside = first.with_name(f"{first.name}-1")
+    assert {*first.parent.iterdir()} == {first, beside}
+
+
+def test_an_image_that_somebody_changed_is_no_part_of_the_target(
+    blobs: Blobs, folder: Path
+) -> None:
+    whole = load_target(blobs(), SIZE, Silent())
+    (first,) = (folder / "results" / "targets").iterdir()
+    shutil.copy(first / "images" / "000001.png", first / "images" / "000002.png")
+    assert np.array_equal(load_target(blobs(), SIZE, Silent()).images, whole.images)
+
+
+def test_a_target_drawn_by_a_renderer_that_was_changed_is_drawn_anew(
+    blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_target(blobs(), SIZE, Silent())
+    monkeypatch.setattr(AnalyticRenderer.__init__, "__defaults__", ((8, 12),))
+    progress = Told()
+    assert load_target(blobs(), (8, 12), progress).images.shape == (10, 8, 12, 3)
+    assert "not of [8, 12] (height, width) any more" in progress.messages[0]
 
 
 def test_half_a_target_is_finished(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
