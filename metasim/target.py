@@ -78,15 +78,11 @@ def target_renderer(target: GrammarTarget, size: tuple[int, int]) -> Iterator[Re
     with make_renderer(spec.use, spec.options, spec.folder) as renderer:
         if tuple(renderer.image_size) != tuple(size):
             raise ConfigError(
-                f"target.renderer must draw images of {_shown(size)}, as the learner's renderer "
-                f"does, but draws {_shown(renderer.image_size)}; give both the same size"
+                f"target.renderer must draw images of {list(size)} (height, width), as the "
+                f"learner's renderer does, but draws {list(renderer.image_size)}; give both the "
+                "same size"
             )
         yield renderer
-
-
-def _shown(size: tuple[int, int]) -> str:
-    height, width = size
-    return f"[{height}, {width}] (height, width)"
 
 
 def _drawn(
@@ -94,28 +90,26 @@ def _drawn(
 ) -> tuple[Path, Target]:
     """The first of the target's folders that is not damaged, drawn first where it must be."""
     name = _fingerprint(target)
-    folders = (targets / (f"{name}-{n}" if n else name) for n in itertools.count())
-    folder = next(folders)
-    with target_renderer(target, size) as renderer:
-        while (folder / MANIFEST).is_file():
-            try:
-                return folder, _read(folder, size)
-            except DataError as error:
-                progress.log(
-                    f"{error}; the target is drawn anew in another folder, and {folder} can be "
-                    "removed"
-                )
-            folder = next(folders)
-        _draw(target, folder, renderer, progress)
-    return folder, _read(folder, size)
-
-
-def _read(folder: Path, size: tuple[int, int]) -> Target:
-    dataset = read_dataset(folder)
-    images = dataset.images()
-    if images.shape[1:3] != tuple(size):
-        raise DataError(f"{folder} holds images that are not of {_shown(size)} any more")
-    return Target(images, dataset.scenes)
+    for number in itertools.count():
+        folder = targets / (f"{name}-{number}" if number else name)
+        new = not (folder / MANIFEST).is_file()
+        if new:
+            with target_renderer(target, size) as renderer:
+                _draw(target, folder, renderer, progress)
+        try:
+            dataset = read_dataset(folder)
+            found = Target(dataset.images(), dataset.scenes)
+            if found.images.shape[1:3] != tuple(size):
+                raise DataError(f"{folder} holds images that are not of {list(size)} any more")
+        except DataError as error:
+            if new:
+                raise
+            progress.log(
+                f"{error}; the target is drawn anew in another folder, and {folder} can be removed"
+            )
+        else:
+            return folder, found
+    raise AssertionError("folders do not run out")
 
 
 def _draw(target: GrammarTarget, folder: Path, renderer: Renderer, progress: Progress) -> None:

@@ -155,7 +155,16 @@ def test_a_target_drawn_by_a_renderer_that_was_changed_is_drawn_anew(
     monkeypatch.setattr(AnalyticRenderer.__init__, "__defaults__", ((8, 12),))
     progress = Told()
     assert load_target(blobs(), (8, 12), progress).images.shape == (10, 8, 12, 3)
-    assert "not of [8, 12] (height, width) any more" in progress.messages[0]
+    assert "not of [8, 12] any more" in progress.messages[0]
+
+
+def test_a_target_that_is_there_starts_no_renderer(
+    blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine may take long to start, or be attached by hand."""
+    first = load_target(blobs(), SIZE, Silent())
+    monkeypatch.setattr(AnalyticRenderer, "__init__", refuse_to_draw)
+    assert np.array_equal(load_target(blobs(), SIZE, Silent()).images, first.images)
 
 
 def test_half_a_target_is_finished(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
