@@ -208,15 +208,15 @@ def check_renderer(
     from metasim import testing
     from metasim.config import load_grammar, renderer_spec
     from metasim.render.plugins import load_renderer, make_renderer
-    from metasim.scene.grammar import SceneGrammar
+    from metasim.testing.subject import example_of
 
     footprint = testing.Footprint()
     with footprint.watched():  # the plugin is imported here
         spec = renderer_spec(name, options or [])
-    example = load_renderer(spec.use, spec.folder).example
-    if grammar is None and example is None:
+    example = example_of(load_renderer(spec.use, spec.folder))
+    drawn = load_grammar(grammar).grammar if grammar else example
+    if drawn is None:
         raise UserError(f"the renderer {name!r} has no example grammar; give one with --grammar")
-    drawn = load_grammar(grammar).grammar if grammar else SceneGrammar.model_validate(example)
     results = testing.check_renderer(
         lambda: make_renderer(spec.use, spec.options, spec.folder), drawn, footprint=footprint
     )

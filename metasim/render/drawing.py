@@ -39,4 +39,5 @@ def calling(what: str, error_class: type[MetasimError] = RenderError) -> Iterato
     except MetasimError:
         raise
     except (Exception, SystemExit) as error:
-        raise error_class(f"{what} raised {type(error).__name__}: {error}") from error
+        told = f"{what} raised {type(error).__name__}: {error}"
+        raise error_class(told.removesuffix(": ")) from error

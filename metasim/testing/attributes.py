@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from metasim.scene.grammar import Attribute, SceneGrammar
+from metasim.scene.grammar import Attribute
 from metasim.scene.graph import Scene, Value
 from metasim.testing.broken import require
-from metasim.testing.subject import SOUGHT, Subject
+from metasim.testing.subject import SOUGHT, Subject, example_of
 
 __all__ = ["attributes_act", "example_covers_kinds"]
 
@@ -22,8 +22,7 @@ def example_covers_kinds(subject: Subject) -> None:
 
     Where the renderer has no example, the grammar must.
     """
-    example = subject.renderer.example
-    grammar = subject.grammar if example is None else SceneGrammar.model_validate(example)
+    grammar = example_of(type(subject.renderer)) or subject.grammar
     missing = []
     for kind, attributes in subject.renderer.kinds.items():
         nodes = [node for node in grammar.nodes.values() if node.kind == kind]

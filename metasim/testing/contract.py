@@ -16,7 +16,7 @@ from metasim.testing import attributes, checks, labels
 from metasim.testing.broken import ContractBrokenError
 from metasim.testing.checks import CHECKS
 from metasim.testing.footprint import Footprint
-from metasim.testing.subject import Subject
+from metasim.testing.subject import Subject, example_of
 
 __all__ = ["CheckResult", "RendererContract", "check_renderer"]
 
@@ -106,7 +106,7 @@ class RendererContract:
     @classmethod
     def setup_class(cls) -> None:
         """Called by pytest before the first test: reads the grammar."""
-        grammar = cls.grammar if cls.grammar is not None else cls.renderer.example
+        grammar = cls.grammar if cls.grammar is not None else example_of(cls.renderer)
         if grammar is None:
             raise ContractBrokenError("give the tests a grammar, or the renderer an example")
         if not isinstance(grammar, SceneGrammar):

@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
 
+from pydantic import ValidationError
+
+from metasim.errors import PluginError
 from metasim.render.base import Rendered, Renderer, check_rendered
 from metasim.rng import stream
 from metasim.scene.grammar import SceneGrammar
 from metasim.scene.graph import Scene
 from metasim.testing.footprint import Footprint
 
-__all__ = ["Subject"]
+__all__ = ["SCENES", "SOUGHT", "Subject", "example_of"]
 
 SCENES = 6
 """How many scenes a check looks at."""
@@ -97,3 +100,22 @@ class Subject:
         if running is not None:
             with self.footprint.watched():
                 running.close()
+
+
+def example_of(found: type[Renderer]) -> SceneGrammar | None:
+    """The grammar that a renderer's ``example`` describes, where it has one.
+
+    Raises:
+        PluginError: when it does not describe a grammar.
+    """
+    if found.example is None:
+        return None
+    try:
+        return SceneGrammar.model_validate(found.example)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise PluginError(
+            f"the example of {found.__name__} must be a grammar in its YAML form, but at "
+            f"{place or 'its top'}: {first['msg'].removeprefix('Value error, ')}"
+        ) from None

@@ -8,14 +8,16 @@ import sys
 import threading
 from pathlib import Path
 from types import MappingProxyType
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
-from metasim.errors import DataError
-from metasim.render import Label, Rendered, load_renderer
+from metasim.errors import DataError, PluginError
+from metasim.render import Label, Rendered, Renderer, load_renderer
 from metasim.scene import Attributes, Node, Scene, SceneGrammar
 from metasim.testing import CHECKS, AnalyticRenderer, RendererContract, check_renderer
+from metasim.testing.subject import example_of
 
 ROOT = Path(__file__).parents[2]
 GRAMMAR = SceneGrammar.model_validate(AnalyticRenderer.example)
@@ -318,3 +320,15 @@ def test_the_pytest_example_of_the_guide_names_what_there_is(tmp_path, monkeypat
     suite.setup_class()
     suite().test_labels_agree_with_masks()
     suite.teardown_class()
+
+
+def test_an_example_that_is_no_grammar_is_told_with_its_place():
+    class Half(Renderer):
+        kinds: ClassVar = {}
+        example: ClassVar = {"root": {"name": "a", "kind": "b", "count": 1.5}}
+
+        def render(self, scenes):
+            raise NotImplementedError
+
+    with pytest.raises(PluginError, match=r"example of Half .* root\.count: .* got 1\.5"):
+        example_of(Half)
