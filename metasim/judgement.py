@@ -27,6 +27,7 @@ SHOWN = 64
 """Images of a grid."""
 
 _EVALUATED = 500
+_FEWEST = 5  # held-out images: three of pure noise pass for digits, five do not
 _SENSITIVE = 256
 
 
@@ -92,9 +93,9 @@ class Judge:
             attributes[label]["sensitivity"] = sensitivity.size
             attributes[label]["identifiable"] = sensitivity.identifiable
         threshold = self.experiment.training.p_value
-        smallest = smallest_p_value(trainer.compared, len(trainer.held_out))
+        doubt = _doubt(trainer.compared, len(trainer.held_out), threshold)
         summary: dict[str, Any] = {
-            "converged": best.p_value >= threshold > smallest,
+            "converged": best.p_value >= threshold and not doubt,
             "renders": renders,
             "feature_renders": made.renders,
             "evaluation_renders": trainer.objective.renders - renders,
@@ -108,7 +109,7 @@ class Judge:
             "held_out": len(trainer.held_out),
             "steps": trainer.step,
             "attempts": len(trainer.outcomes),
-            "reason": _reason(best.p_value, prior["p_value"], threshold, smallest),
+            "reason": _reason(best.p_value, prior["p_value"], threshold, doubt),
             "gradient": choose(
                 self.experiment.gradient, trainer.objective.renderer, self.codec
             ).use,
@@ -220,12 +221,25 @@ def _attribute_table(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]
     return table
 
 
-def _reason(p_value: float, before: float, threshold: float, smallest: float) -> str:
-    if p_value >= threshold and threshold <= smallest:
+def _doubt(renders: int, held_out: int, threshold: float) -> str:
+    """Why it would mean nothing to pass the test; empty where that means something."""
+    if held_out < _FEWEST:
         return (
-            f"it cannot be judged: training.p_value is {threshold:g}, and with as many images no "
-            f"test can go below {smallest:.2g}; set training.p_value higher"
+            f"{held_out} held-out target images are too few, as nearly anything matches them; "
+            f"give at least {4 * _FEWEST} target images"
         )
+    smallest = smallest_p_value(renders, held_out)
+    if threshold <= smallest:
+        return (
+            f"training.p_value is {threshold:g}, and no test goes below {smallest:.2g}; set "
+            "training.p_value higher"
+        )
+    return ""
+
+
+def _reason(p_value: float, before: float, threshold: float, doubt: str) -> str:
+    if p_value >= threshold and doubt:
+        return f"it cannot be judged: {doubt}"
     if p_value >= threshold:
         idle = f", but neither could the prior's (p = {before:.3g})" if before >= threshold else ""
         return (

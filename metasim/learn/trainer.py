@@ -38,7 +38,7 @@ from metasim.scene.graph import Scene
 
 __all__ = ["Trainer"]
 
-_FEWEST = 25  # renders in a test: few target images have too few splits with as few renders
+_FEW, _MANY = 25, 100  # fewer target images than this are tested against so many renders
 
 
 @dataclass
@@ -232,8 +232,11 @@ class Trainer:
 
     @property
     def compared(self) -> int:
-        """How many renders the held-out target images are tested against."""
-        return max(len(self.held_out), _FEWEST)
+        """How many renders the held-out target images are tested against.
+
+        As many; but with few of both a test notices little, and renders can be had.
+        """
+        return len(self.held_out) if len(self.held_out) >= _FEW else _MANY
 
     def p_value(self, features: Tensor) -> float:
         """Of features (M, D) against those of the held-out target images."""

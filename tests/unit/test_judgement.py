@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from metasim.judgement import _reason
+from metasim.judgement import _doubt, _reason
 
 
 @pytest.mark.parametrize(
@@ -19,13 +19,29 @@ from metasim.judgement import _reason
 def test_the_reason_says_what_the_test_found_and_whether_it_could_find_anything(
     p_value: float, before: float, said: str, unsaid: str
 ) -> None:
-    reason = _reason(p_value, before, threshold=0.05, smallest=0.002)
+    reason = _reason(p_value, before, threshold=0.05, doubt="")
     assert said in reason
     assert unsaid not in reason
 
 
-@pytest.mark.parametrize("p_value", [0.114, 0.9])
-def test_a_test_that_cannot_be_failed_judges_nothing(p_value: float) -> None:
-    reason = _reason(p_value, 0.5, threshold=0.05, smallest=0.1)
-    assert "cannot be judged" in reason
-    assert "go below 0.1; set training.p_value higher" in reason
+@pytest.mark.parametrize(
+    ("held_out", "threshold", "told"),
+    [
+        (2, 0.05, "2 held-out target images are too few"),
+        (4, 0.05, "give at least 20 target images"),
+        (5, 0.05, ""),
+        (50, 0.0021, ""),
+        (50, 0.001, "training.p_value is 0.001, and no test goes below 0.002; set"),
+    ],
+)
+def test_a_test_that_nearly_anything_passes_is_doubted(
+    held_out: int, threshold: float, told: str
+) -> None:
+    doubt = _doubt(max(100, held_out), held_out, threshold)
+    assert told in doubt
+    assert bool(told) == bool(doubt)
+
+
+def test_passing_a_doubtful_test_is_no_verdict_but_failing_it_is() -> None:
+    assert _reason(0.1, 0.5, 0.05, "too few") == "it cannot be judged: too few"
+    assert "can still be told" in _reason(0.01, 0.5, 0.05, "too few")
