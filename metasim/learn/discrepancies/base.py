@@ -12,10 +12,12 @@ from torch import Tensor
 from metasim.errors import DataError, RunError
 from metasim.learn.discrepancies.kernels import Kernel, Selected
 
-__all__ = ["CLASSES", "Comparison", "Discrepancy", "kept_share", "shares"]
+__all__ = ["CLASSES", "READINGS", "Comparison", "Discrepancy", "kept_share", "shares"]
 
 # The feature block that holds class probabilities.
 CLASSES = "classes"
+# What the names of blocks end in that hold a network's readings of a node's attributes.
+READINGS = " readings"
 
 
 def shares(x: Tensor, weights: Tensor | None) -> Tensor:
@@ -68,7 +70,8 @@ class Discrepancy(ABC):
             reference: (R, D), features of renders over the whole range of the attributes;
                 they take part in measuring bandwidths, nothing else.
             blocks: names of column ranges; "classes" holds class probabilities, which only
-                the class-wise and the joint discrepancy look at.
+                the class-wise and the joint discrepancy look at, and "<node> readings" what
+                a network reads of a node's attributes.
 
         Raises:
             DataError: too few rows, values that are not finite, or a constant target.
@@ -143,7 +146,10 @@ class Discrepancy(ABC):
 
     @property
     def kernel(self) -> Kernel | None:
-        """The kernel on whole feature vectors whose MMD this is; None where there is none."""
+        """The kernel on whole feature vectors for a test of two sets; None where there is none.
+
+        It is that of the MMD, but for what only sharpens: see ``mmd``.
+        """
         return None
 
     def describe(self) -> dict[str, float]:
@@ -207,6 +213,13 @@ class Discrepancy(ABC):
     def _features(self, x: Tensor) -> Tensor:
         """The columns of ``x`` outside the classes block."""
         return x if self._columns is None else x[:, self._columns]
+
+    def _places(self, block: slice) -> Tensor:
+        """Where the columns of a block are among :meth:`_features`."""
+        wanted = torch.arange(block.start, block.stop)
+        return (
+            wanted if self._columns is None else torch.isin(self._columns, wanted).nonzero()[:, 0]
+        )
 
     def _whole(self, kernel: Kernel) -> Kernel:
         """A kernel of :meth:`_features` as one of whole feature vectors."""

@@ -15,6 +15,7 @@ __all__ = [
     "RBF",
     "Distance",
     "Kernel",
+    "Mean",
     "Polynomial",
     "Product",
     "RationalQuadratic",
@@ -182,6 +183,27 @@ class Selected(Kernel):
     def diagonal(self, x: Tensor) -> Tensor:
         """The kernel of each row with itself, (M,)."""
         return self.kernel.diagonal(x[:, self.columns])
+
+
+@dataclass(frozen=True)
+class Mean(Kernel):
+    """The mean of several kernels, whose MMD is the mean of theirs."""
+
+    parts: Sequence[Kernel]
+
+    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
+        """(M, D), (N, D) -> (M, N)."""
+        total = x.new_zeros(len(x), len(y))
+        for part in self.parts:
+            total = total + part(x, y)
+        return total / len(self.parts)
+
+    def diagonal(self, x: Tensor) -> Tensor:
+        """The kernel of each row with itself, (M,)."""
+        total = x.new_zeros(len(x))
+        for part in self.parts:
+            total = total + part.diagonal(x)
+        return total / len(self.parts)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,12 @@ def make_discrepancy(options: settings.Discrepancy, *, seed: int) -> Discrepancy
     """
     match options:
         case settings.MMD():
-            return KernelMMD(options.bandwidths, kernel=options.kernel, unbiased=options.unbiased)
+            return KernelMMD(
+                options.bandwidths,
+                kernel=options.kernel,
+                readings=options.readings,
+                unbiased=options.unbiased,
+            )
         case settings.RandomFourierMMD():
             return FourierMMD(options.bandwidths, frequencies=options.frequencies, seed=seed)
         case settings.Energy():

@@ -30,12 +30,15 @@ class MMD(Options):
     Attributes:
         kernel: "rbf" or "rational_quadratic".
         bandwidths: multiples of the median distance, which is measured once and frozen.
+        readings: whether simulator features' readings of the attributes are compared by
+            themselves as well, around their median distance within the target.
         unbiased: the U-statistic, which may be slightly negative, instead of the V-statistic.
     """
 
     use: Literal["mmd"] = "mmd"
     kernel: Literal["rbf", "rational_quadratic"] = "rbf"
     bandwidths: Bandwidths = (0.25, 0.5, 1.0, 2.0)
+    readings: bool = True
     unbiased: bool = True
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from metasim.errors import ConfigError, DataError, RunError
 from metasim.learn import options
-from metasim.learn.discrepancies import Discrepancy, make_discrepancy, median_distance, mmd2
+from metasim.learn.discrepancies import RBF, Discrepancy, make_discrepancy, median_distance, mmd2
 
 EVERY: dict[str, options.Discrepancy] = {
     "mmd": options.MMD(),
@@ -267,3 +267,64 @@ def test_the_kernel_is_that_of_the_value(name: str) -> None:
     discrepancy = fitted(name, target)
     assert discrepancy.kernel is not None
     assert float(mmd2(x, target, discrepancy.kernel)) == pytest.approx(float(discrepancy.value(x)))
+
+
+READ = {"digit": slice(0, 6), "classes": slice(6, 9), "digit readings": slice(9, 11)}
+
+
+def seen(seed: int, count: int, spread: float) -> Tensor:
+    """Features that differ from one object to the next, and readings of about 0, (count, 11)."""
+    rng = np.random.default_rng(seed)
+    objects = torch.from_numpy(rng.standard_normal((count, 6)))
+    read = torch.from_numpy(rng.standard_normal((count, 2)) * (0.02**2 + spread**2) ** 0.5)
+    return torch.cat([objects, torch.full((count, 3), 1 / 3, dtype=torch.float64), read], 1)
+
+
+def wide(seed: int, count: int) -> Tensor:
+    found = seen(seed, count, 0.0)
+    found[:, 9:] = torch.from_numpy(np.random.default_rng(seed + 1).uniform(-1, 1, (count, 2)))
+    return found
+
+
+def comparing(*, readings: bool) -> Discrepancy:
+    discrepancy = make_discrepancy(options.MMD(readings=readings), seed=0)
+    discrepancy.fit(seen(0, 750, 0.0), reference=wide(5, 600), blocks=READ)
+    return discrepancy
+
+
+def test_readings_tell_a_narrow_target_from_one_a_little_wider() -> None:
+    told = {}
+    for readings in (True, False):
+        discrepancy = comparing(readings=readings)
+        narrow, wider = (
+            np.array([float(discrepancy.value(seen(10 + i, 128, spread))) for i in range(12)])
+            for spread in (0.0, 0.06)
+        )
+        told[readings] = (wider.mean() - narrow.mean()) / narrow.std()
+    assert told[False] < 1.5
+    assert told[True] > 8
+
+
+def test_readings_are_one_more_mmd_around_their_median_distance_in_the_target() -> None:
+    target, x = seen(0, 750, 0.0), seen(3, 60, 0.1)
+    own = RBF([float(torch.pdist(target[:, 9:]).median()) * m for m in (0.25, 0.5, 1.0, 2.0)])
+    near = mmd2(x[:, 9:], target[:, 9:], own)
+    with_them, without = comparing(readings=True), comparing(readings=False)
+    expected = (near + without.value(x)) / 2
+    torch.testing.assert_close(with_them.value(x), expected)
+
+
+def test_the_test_at_the_end_leaves_the_readings_own_scale_out() -> None:
+    x, y = seen(3, 30, 0.1), seen(4, 20, 0.0)
+    with_them, without = comparing(readings=True).kernel, comparing(readings=False).kernel
+    assert with_them is not None
+    assert without is not None
+    torch.testing.assert_close(with_them(x, y), without(x, y))
+
+
+def test_readings_that_are_all_equal_are_compared_on_the_scale_of_the_reference() -> None:
+    discrepancy = make_discrepancy(options.MMD(), seed=0)
+    target = seen(0, 50, 0.0)
+    target[:, 9:] = 0.25
+    discrepancy.fit(target, reference=wide(5, 60), blocks=READ)
+    assert float(discrepancy.value(wide(7, 40))) > 0.01
