@@ -87,13 +87,13 @@ class Combined(FeatureExtractor):
 
     @property
     def blocks(self) -> dict[str, slice]:
-        """The parts' blocks, numbered where there are several of one name."""
+        """The parts' blocks, numbered in front where there are several of one name."""
         blocks: dict[str, slice] = {}
         start = 0
         for i, part in enumerate(self.parts):
             stop = start
             for name, columns in part.blocks.items():
-                key = name if name not in blocks else f"{name}{i}"
+                key = name if name not in blocks else f"{i} {name}"
                 blocks[key] = slice(start + columns.start, start + columns.stop)
                 stop = max(stop, start + columns.stop)
             start = stop

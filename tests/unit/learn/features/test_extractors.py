@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from metasim.learn import options
 from metasim.learn.codec import SceneCodec
+from metasim.learn.discrepancies.base import READINGS
 from metasim.learn.features import (
     Combined,
     FeatureExtractor,
@@ -169,8 +170,14 @@ def test_parts_stand_side_by_side_under_names_of_their_own(make_grammar: Any) ->
     with torch.no_grad():
         wanted = torch.cat([part(images()) for part in parts], dim=1)
         assert torch.equal(combined(images()), wanted)
-    assert list(combined.blocks) == ["pixels", "blob", "blob readings", "classes", "pixels2"]
-    assert combined.blocks["pixels2"].stop == wanted.shape[1]
+    assert list(combined.blocks) == ["pixels", "blob", "blob readings", "classes", "2 pixels"]
+    assert combined.blocks["2 pixels"].stop == wanted.shape[1]
+
+
+def test_readings_of_every_part_are_known_as_such(make_grammar: Any) -> None:
+    part = MAKERS["simulator"](make_grammar)
+    found = [name for name in Combined([part, part]).blocks if name.endswith(READINGS)]
+    assert found == ["blob readings", "1 blob readings"]
 
 
 def test_one_part_that_wants_randomised_looks_is_enough(make_grammar: Any) -> None:
