@@ -214,13 +214,6 @@ class Discrepancy(ABC):
         """The columns of ``x`` outside the classes block."""
         return x if self._columns is None else x[:, self._columns]
 
-    def _places(self, block: slice) -> Tensor:
-        """Where the columns of a block are among :meth:`_features`."""
-        wanted = torch.arange(block.start, block.stop)
-        return (
-            wanted if self._columns is None else torch.isin(self._columns, wanted).nonzero()[:, 0]
-        )
-
     def _whole(self, kernel: Kernel) -> Kernel:
         """A kernel of :meth:`_features` as one of whole feature vectors."""
         return kernel if self._columns is None else Selected(kernel, self._columns)

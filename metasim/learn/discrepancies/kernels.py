@@ -19,6 +19,7 @@ __all__ = [
     "Polynomial",
     "Product",
     "RationalQuadratic",
+    "SameClass",
     "Selected",
     "frozen_scale",
     "kernel_sums",
@@ -167,6 +168,19 @@ class Polynomial(Kernel):
     def diagonal(self, x: Tensor) -> Tensor:
         """The kernel of each row with itself, (M,)."""
         return (x.square().mean(1) + 1) ** self.degree
+
+
+@dataclass(frozen=True)
+class SameClass(Kernel):
+    """(1 + x . y) / 2 of class probabilities: 1/2 for two classes, 1 for one and the same."""
+
+    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
+        """(M, Q), (N, Q) -> (M, N), in [1/2, 1]."""
+        return (1 + x @ y.T) / 2
+
+    def diagonal(self, x: Tensor) -> Tensor:
+        """The kernel of each row with itself, (M,)."""
+        return (1 + x.square().sum(1)) / 2
 
 
 @dataclass(frozen=True)

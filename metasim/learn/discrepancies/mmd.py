@@ -30,7 +30,7 @@ from metasim.learn.discrepancies.kernels import (
     Mean,
     Product,
     RationalQuadratic,
-    Selected,
+    SameClass,
     frozen_scale,
     kernel_sums,
     mean_kernel,
@@ -211,10 +211,13 @@ class KernelMMD(_KernelDiscrepancy):
     """MMD under a kernel of several bandwidths around a frozen median distance.
 
     Where features hold readings of attributes, the mean of it and of one more MMD for each
-    node: of its readings alone, around their median distance within the target. On the scale
-    of the whole range a narrow target and one three times as wide are hardly told apart, as
-    the features differ by much more between one object and the next. The test at the end
-    keeps to that scale: readings of other objects differ a little even at the truth.
+    node: of its readings, around their median distance within the target. On the scale of
+    the whole range a narrow target and one three times as wide are hardly told apart, as the
+    features differ by much more between one object and the next. The further kernels are
+    multiplied by one of the classes, where those are known: else each class could be put a
+    little aside as long as all together look right, and a classifier taught with such
+    images would go by the place. The test at the end keeps to the broad scale: readings of
+    other objects differ a little even at the truth.
 
     Args:
         bandwidths: multiples of the median distances.
@@ -244,8 +247,14 @@ class KernelMMD(_KernelDiscrepancy):
         found = {n: block for n, block in self._blocks.items() if n.endswith(READINGS)}
         return found if self._with_readings else {}
 
+    def _features(self, x: Tensor) -> Tensor:
+        return x
+
+    def _whole(self, kernel: Kernel) -> Kernel:
+        return kernel
+
     def _scales(self, pool: Tensor, target: Tensor) -> dict[str, Tensor]:
-        scales = {"bandwidth": frozen_scale(self._features(pool))}
+        scales = {"bandwidth": frozen_scale(super()._features(pool))}
         for name, block in self._readings.items():
             own = target[:, block]
             constant = bool(
@@ -255,12 +264,14 @@ class KernelMMD(_KernelDiscrepancy):
         return {name: torch.tensor(s, dtype=torch.float64) for name, s in scales.items()}
 
     def _build(self) -> Kernel:
-        self._broad = self._around("bandwidth")
-        own = [
-            Selected(self._around(f"bandwidth_{name}"), self._places(block))
-            for name, block in self._readings.items()
-        ]
-        return Mean([self._broad, *own])
+        self._broad = super()._whole(self._around("bandwidth"))
+        near: list[Kernel] = []
+        for name, block in self._readings.items():
+            factors: list[tuple[slice, Kernel]] = [(block, self._around(f"bandwidth_{name}"))]
+            if CLASSES in self._blocks:
+                factors.append((self._blocks[CLASSES], SameClass()))
+            near.append(Product(factors))
+        return Mean([self._broad, *near])
 
     def _around(self, scale: str) -> Kernel:
         unit = float(self._terms[scale])
@@ -269,7 +280,7 @@ class KernelMMD(_KernelDiscrepancy):
     @property
     def kernel(self) -> Kernel:
         """The kernel on whole feature vectors, without the readings' own."""
-        return self._whole(self._broad)
+        return self._broad
 
 
 class EnergyDistance(_KernelDiscrepancy):

@@ -31,7 +31,7 @@ class MMD(Options):
         kernel: "rbf" or "rational_quadratic".
         bandwidths: multiples of the median distance, which is measured once and frozen.
         readings: whether simulator features' readings of the attributes are compared by
-            themselves as well, around their median distance within the target.
+            themselves as well, with the class, around their median distance in the target.
         unbiased: the U-statistic, which may be slightly negative, instead of the V-statistic.
     """
 

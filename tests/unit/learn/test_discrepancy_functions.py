@@ -34,7 +34,14 @@ from metasim.learn.discrepancies import (
     squared_distances,
 )
 from metasim.learn.discrepancies import kernels as kernels_module
-from metasim.learn.discrepancies.kernels import frozen_scale, kernel_sums, mean_kernel, pooled
+from metasim.learn.discrepancies.kernels import (
+    Mean,
+    SameClass,
+    frozen_scale,
+    kernel_sums,
+    mean_kernel,
+    pooled,
+)
 
 KERNELS: dict[str, tuple[Kernel, Callable[[Tensor, Tensor], float]]] = {
     "rbf": (
@@ -47,6 +54,11 @@ KERNELS: dict[str, tuple[Kernel, Callable[[Tensor, Tensor], float]]] = {
     ),
     "distance": (Distance(), lambda a, b: -float((a - b).norm())),
     "polynomial": (Polynomial(3), lambda a, b: (float(a @ b) / len(a) + 1) ** 3),
+    "same_class": (SameClass(), lambda a, b: (1 + float(a @ b)) / 2),
+    "mean": (
+        Mean([RBF([1.0]), Polynomial(1)]),
+        lambda a, b: (math.exp(-float((a - b) @ (a - b)) / 2) + float(a @ b) / len(a) + 1) / 2,
+    ),
     "product": (
         Product([(slice(0, 2), RBF([1.0])), (slice(2, 3), RBF([3.0]))]),
         lambda a, b: math.exp(
