@@ -185,8 +185,10 @@ class _Tuned(_Prior):
         tensors = [tensor.numpy().tobytes() for tensor in self.editor.state_dict().values()]
         learned = b"".join([*tensors, repr(self.editor.min_scale).encode()])
         source = {
-            **{"run": run.path.name, "name": experiment.name},
-            **{"checkpoint": found.path.name, "sha256": digest(learned)},
+            "run": run.path.name,
+            "name": experiment.name,
+            "checkpoint": found.path.name,
+            "sha256": digest(learned),
         }
         super().__init__(experiment.grammar, source, experiment.renderer)
         self.seed = experiment.seed

@@ -105,7 +105,7 @@ class Judge:
             "p_value": best.p_value,
             "p_value_prior": prior["p_value"],
             **best.scores,
-            **{f"{name}_prior": score for name, score in prior.get("scores", {}).items()},
+            **{f"{name}_prior": score for name, score in prior["scores"].items()},
             "held_out": len(trainer.held_out),
             "steps": trainer.step,
             "attempts": len(trainer.outcomes),

@@ -90,8 +90,9 @@ def _drawn(
 ) -> tuple[Path, Target]:
     """The first of the target's folders that is not damaged, drawn first where it must be."""
     name = _fingerprint(target)
-    for number in itertools.count():
-        folder = targets / (f"{name}-{number}" if number else name)
+    folders = (targets / (f"{name}-{n}" if n else name) for n in itertools.count())
+    while True:
+        folder = next(folders)
         new = not (folder / MANIFEST).is_file()
         if new:
             with target_renderer(target, size) as renderer:
@@ -109,7 +110,6 @@ def _drawn(
             )
         else:
             return folder, found
-    raise AssertionError("folders do not run out")
 
 
 def _draw(target: GrammarTarget, folder: Path, renderer: Renderer, progress: Progress) -> None:

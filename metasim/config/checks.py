@@ -82,6 +82,12 @@ def _renderer(document: Document, place: Place) -> RendererSpec | None:
     )
 
 
+def _drawn_size(document: Document, place: Place) -> tuple[int, int] | None:
+    """(height, width) of what the renderer at ``place`` will draw, where that is known."""
+    spec = _renderer(document, place)
+    return drawn_size(find(spec.use, spec.folder), spec.options) if spec else None
+
+
 def renderer_mistakes(
     document: Document, place: Place, grammar: Place | None = None
 ) -> list[Mistake]:
@@ -128,10 +134,7 @@ def _size_mistakes(document: Document) -> list[Mistake]:
     What only a renderer that was built can tell is found before the target is drawn.
     """
     place: Place = ("target", "renderer", "options", "image_size")
-    learner, target = (
-        drawn_size(find(spec.use, spec.folder), spec.options) if spec else None
-        for spec in (_renderer(document, start) for start in (("renderer",), place[:2]))
-    )
+    learner, target = (_drawn_size(document, start) for start in (("renderer",), place[:2]))
     if learner is None or target is None or learner == target:
         return []
     message = (
@@ -143,19 +146,23 @@ def _size_mistakes(document: Document) -> list[Mistake]:
 
 def _pixel_mistakes(document: Document) -> list[Mistake]:
     """Whether pixels are asked for that the learner's images do not have, where that is known."""
-    spec = _renderer(document, ("renderer",))
-    size = drawn_size(find(spec.use, spec.folder), spec.options) if spec else None
+    size = _drawn_size(document, ("renderer",))
     if size is None:
         return []
-    features = document.get(("features",))
-    many = isinstance(features, list)
     mistakes = []
-    for index in range(len(features) if many else 1):
-        place: Place = ("features", index) if many else ("features",)
+    for place, _ in _features(document):
         pixels = _part(document, place, _PIXELS)
         if pixels and (message := pixels.mistake(size)):
             mistakes.append(document.mistake((*place, "size"), message))
     return mistakes
+
+
+def _features(document: Document) -> list[tuple[Place, Any]]:
+    """Each entry of the features, with its place; one alone need not be in a list."""
+    written = document.get(("features",))
+    if isinstance(written, list):
+        return [(("features", index), entry) for index, entry in enumerate(written)]
+    return [(("features",), written)]
 
 
 def _task_mistakes(document: Document) -> list[Mistake]:
@@ -176,9 +183,7 @@ def _task_mistakes(document: Document) -> list[Mistake]:
 
 def _class_mistakes(document: Document) -> list[Mistake]:
     """Whether a discrepancy that compares class by class has features that tell classes."""
-    written = document.get(("features",))
-    entries = written if isinstance(written, list) else [written]
-    used = {str(entry.get("use")) for entry in entries if isinstance(entry, dict)}
+    used = {str(entry.get("use")) for _, entry in _features(document) if isinstance(entry, dict)}
     classwise = document.get(("discrepancy", "use")) == ClasswiseMMD().use
     if not classwise or not used or SimulatorFeatures().use in used:
         return []
@@ -209,12 +214,10 @@ def _folder_mistakes(document: Document, place: Place) -> list[Mistake]:
 
 def _weights_mistakes(document: Document) -> list[Mistake]:
     """Whether the weights of pretrained features are there."""
-    features = document.get(("features",))
-    listed = isinstance(features, list)
     mistakes = []
-    for index, entry in enumerate(features if listed else [features]):
+    for place, entry in _features(document):
         written = entry.get("weights") if isinstance(entry, dict) else None
         if isinstance(written, str) and not Path(written).exists():
-            place: Place = ("features", index, "weights") if listed else ("features", "weights")
-            mistakes.append(document.mistake(place, f"the file {written} does not exist"))
+            here = (*place, "weights")
+            mistakes.append(document.mistake(here, f"the file {written} does not exist"))
     return mistakes

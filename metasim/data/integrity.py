@@ -28,8 +28,10 @@ def files_of_image(entry: Mapping[str, Any]) -> dict[str, str]:
 
 def files_of(manifest: Mapping[str, Any]) -> dict[str, str]:
     """The SHA-256 of all files of a finished dataset, by name."""
-    images = (files_of_image(entry) for entry in manifest["images"])
-    return {**manifest["files"], **{name: sha for files in images for name, sha in files.items()}}
+    files = dict(manifest["files"])
+    for entry in manifest["images"]:
+        files |= files_of_image(entry)
+    return files
 
 
 def damaged(folder: Path, files: Mapping[str, str]) -> list[str]:

@@ -51,14 +51,9 @@ LOCK = ".metasim-lock"
 
 _FORMAT = "metasim-dataset"
 _VERSION = 1
-_RESERVED = frozenset(
-    {
-        *("format", "version", "seed", "count", "formats", "image_size", "classes"),
-        *("files", "images", "batch_size"),
-    }
-)
 _OUTCOME = frozenset({"files", "images", "batch_size"})
 """Keys that are no part of what was asked for."""
+_RESERVED = _OUTCOME | {"format", "version", "seed", "count", "formats", "image_size", "classes"}
 
 
 def to_line(value: object) -> str:

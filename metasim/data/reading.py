@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from metasim.data.integrity import file_digest
 from metasim.data.manifest import LABELS, MANIFEST, read_manifest
 from metasim.data.pictures import BadPictureError, decode, quiet
 from metasim.data.records import Record, confined
@@ -97,7 +97,7 @@ def read_dataset(folder: Path) -> Dataset:
 
 def _check_content(path: Path, sha256: str) -> None:
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        found = file_digest(path)
     except OSError as error:
         raise BadPictureError(f"cannot be read: {error.strerror}") from None
     if found != sha256:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -92,4 +92,4 @@ class Outcome:
     p_value: float
     editor: dict[str, Tensor]
     min_scale: float
-    scores: dict[str, float] = field(default_factory=dict)
+    scores: dict[str, float]

@@ -15,10 +15,8 @@ class GramComparison(Comparison):
 
     Args:
         discrepancy: fitted; says what is wrong with too few rows.
-        x: (M, D), the batch.
-        features: (M, F), the columns of ``x`` that the kernel sees; its matrix is held, M
-            squared numbers.
-        target: (N, F), the target's.
+        x: (M, D), the batch; the kernel's matrix of it is held, M squared numbers.
+        target: (N, D), the target's.
         within: (), the mean kernel within the target.
         kernel: of the discrepancy.
     """
@@ -27,15 +25,14 @@ class GramComparison(Comparison):
         self,
         discrepancy: Discrepancy,
         x: Tensor,
-        features: Tensor,
         target: Tensor,
         within: Tensor,
         kernel: Kernel,
     ) -> None:
         super().__init__(discrepancy, x)
-        self._pairs = kernel(features, features).fill_diagonal_(0)
-        self._diagonal = kernel.diagonal(features)
-        self._far = kernel_sums(kernel, features, target, shares(target, None)[:, None])[:, 0]
+        self._pairs = kernel(x, x).fill_diagonal_(0)
+        self._diagonal = kernel.diagonal(x)
+        self._far = kernel_sums(kernel, x, target, shares(target, None)[:, None])[:, 0]
         self._target = within
 
     def value(self) -> Tensor:

@@ -139,7 +139,7 @@ def jmmd2(
 
 
 class _KernelDiscrepancy(Discrepancy):
-    """An MMD whose kernel is built from frozen scales."""
+    """An MMD whose kernel, of whole feature vectors, is built from frozen scales."""
 
     def __init__(self, *, unbiased: bool = True) -> None:
         super().__init__(unbiased=unbiased)
@@ -162,10 +162,8 @@ class _KernelDiscrepancy(Discrepancy):
         pool = pooled(target, reference)
         self._terms = self._scales(pool, pooled(target))
         self._restore()
-        features = self._features(target)
-        inside = within(features, self._kernel, unbiased=self.unbiased)
-        check = self._check(self._features(pool))
-        return {**self._terms, **check, "target": features, "within": inside}
+        inside = within(target, self._kernel, unbiased=self.unbiased)
+        return {**self._terms, **self._check(pool), "target": target, "within": inside}
 
     def _check(self, pool: Tensor) -> dict[str, Tensor]:
         """Make sure that the kernel tells the rows of ``pool`` apart."""
@@ -180,25 +178,21 @@ class _KernelDiscrepancy(Discrepancy):
     @property
     def kernel(self) -> Kernel:
         """The kernel on whole feature vectors."""
-        return self._whole(self._kernel)
+        return self._kernel
 
     def compare(self, x: Tensor) -> Comparison:
         """A generated batch beside the target, from one kernel matrix."""
         with torch.no_grad():
             x = self._checked(x.detach())
             terms = self._terms
-            return GramComparison(
-                self, x, self._features(x), terms["target"], terms["within"], self._kernel
-            )
+            return GramComparison(self, x, terms["target"], terms["within"], self._kernel)
 
     def _value(self, x: Tensor, weights: Tensor | None) -> Tensor:
-        x = self._features(x)
         inside = within(x, self._kernel, unbiased=self.unbiased, weights=weights)
         between = across(x, self._terms["target"], self._kernel, x_weights=weights)
         return inside + self._terms["within"] - 2 * between
 
     def _witness(self, x: Tensor, reference: Tensor, exclude: Tensor | None) -> Tensor:
-        x, reference = self._features(x), self._features(reference)
         target = self._terms["target"]
         share = kept_share(reference, exclude).max(1).values
         ones = reference.new_ones(len(reference), 1)
@@ -247,24 +241,17 @@ class KernelMMD(_KernelDiscrepancy):
         found = {n: block for n, block in self._blocks.items() if n.endswith(READINGS)}
         return found if self._with_readings else {}
 
-    def _features(self, x: Tensor) -> Tensor:
-        return x
-
-    def _whole(self, kernel: Kernel) -> Kernel:
-        return kernel
-
     def _scales(self, pool: Tensor, target: Tensor) -> dict[str, Tensor]:
-        scales = {"bandwidth": frozen_scale(super()._features(pool))}
+        scales = {"bandwidth": frozen_scale(self._features(pool))}
         for name, block in self._readings.items():
             own = target[:, block]
-            constant = bool(
-                (own == own[0]).all()
-            )  # so is what is read of one image again and again
+            # One image again and again has no scale of its own.
+            constant = bool((own == own[0]).all())
             scales[f"bandwidth_{name}"] = frozen_scale(pool[:, block] if constant else own)
         return {name: torch.tensor(s, dtype=torch.float64) for name, s in scales.items()}
 
     def _build(self) -> Kernel:
-        self._broad = super()._whole(self._around("bandwidth"))
+        self._broad = self._whole(self._around("bandwidth"))
         near: list[Kernel] = []
         for name, block in self._readings.items():
             factors: list[tuple[slice, Kernel]] = [(block, self._around(f"bandwidth_{name}"))]
@@ -292,7 +279,7 @@ class EnergyDistance(_KernelDiscrepancy):
         return {}
 
     def _build(self) -> Kernel:
-        return Distance()
+        return self._whole(Distance())
 
     def _check(self, pool: Tensor) -> dict[str, Tensor]:
         return {}
@@ -305,12 +292,6 @@ class JointKernelMMD(_KernelDiscrepancy):
 
     # Long et al. spread the feature kernels over two octaves and use one for the classes.
     _bandwidths = (0.5, 1.0, 2.0)
-
-    def _features(self, x: Tensor) -> Tensor:
-        return x
-
-    def _whole(self, kernel: Kernel) -> Kernel:
-        return kernel
 
     def _parts(self) -> dict[str, slice]:
         return self._blocks or {"all": slice(0, self._width)}
