@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from metasim.scene.grammar import Attribute, SceneGrammar
+from metasim.scene.attribute import Attribute
+from metasim.scene.grammar import SceneGrammar
 from metasim.scene.graph import Scene, Value
 
 __all__ = ["SceneCodec", "wrap"]

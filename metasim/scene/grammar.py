@@ -6,7 +6,6 @@ attributes are those whose distribution is to be learned (Kar et al., "Meta-Sim"
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from functools import cached_property
 from statistics import NormalDist
@@ -14,38 +13,17 @@ from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    NonNegativeInt,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, Field, NonNegativeInt, model_validator
 
-from metasim.scene.distributions import (
-    Choice,
-    Constant,
-    Distribution,
-    Mixture,
-    Prior,
-    Uniform,
-    VonMises,
-    WrappedNormal,
-)
-from metasim.scene.graph import Attributes, Node, Scene, Value
+from metasim.scene.attribute import Attribute, GrammarPart
+from metasim.scene.distributions import Distribution, Prior, Uniform
+from metasim.scene.graph import Attributes, Node, Scene
 
-__all__ = ["Attribute", "Correlation", "GrammarNode", "SceneGrammar"]
+__all__ = ["Correlation", "GrammarNode", "SceneGrammar"]
 
 _STANDARD = NormalDist()
 _M = TypeVar("_M", bound=BaseModel)
 _NAME = r"^[A-Za-z_][A-Za-z0-9_-]*$"
-
-
-def _ascending(ends: tuple[float, float]) -> tuple[float, float]:
-    if not ends[0] < ends[1]:
-        raise ValueError(f"range must be [low, high] with low < high, got {list(ends)}")
-    return ends
 
 
 def _whole(count: int | Distribution) -> int | Distribution:
@@ -61,105 +39,7 @@ def _whole(count: int | Distribution) -> int | Distribution:
     return count
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Attribute(_Model):
-    """One attribute of a node.
-
-    Attributes:
-        prior: the distribution it is sampled from.
-        unit: for people, for example "deg" or "px".
-        range: lowest and highest value; a sample beyond is clipped, or wrapped if periodic.
-            Needed where the attribute is mutable or periodic.
-        mutable: whether metasim may learn it.
-        periodic: whether the ends of the range are the same value, as with angles.
-    """
-
-    prior: Prior
-    unit: str = ""
-    range: Annotated[tuple[float, float], AfterValidator(_ascending)] | None = None
-    mutable: bool = False
-    periodic: bool = False
-
-    @model_validator(mode="after")
-    def _range_fits(self) -> Attribute:
-        if self.range is None and (self.mutable or self.periodic):
-            which = "mutable" if self.mutable else "periodic"
-            raise ValueError(
-                f"a {which} attribute must have a range: [low, high]; named values have none, so "
-                f"that they cannot be {which}"
-            )
-        if self.range is not None and _may_be_text(self.prior):
-            raise ValueError("an attribute with text for values has no range; remove it")
-        if self.categories is None and _may_be_text(self.prior):
-            raise ValueError("an attribute must have either numbers or named values, not both")
-        return self
-
-    @model_validator(mode="after")
-    def _circle_fits(self) -> Attribute:
-        for part in _parts(self.prior):
-            if isinstance(part, (VonMises, WrappedNormal)) and not self.periodic:
-                raise ValueError(
-                    "a distribution on the circle needs range: [low, high] and periodic: true"
-                )
-            if isinstance(part, VonMises) and self.range is not None:
-                around = self.range[1] - self.range[0]
-                if not math.isclose(part.period, around, rel_tol=1e-4):
-                    raise ValueError(
-                        f"von_mises must have the range's width as its period: add period: "
-                        f"{around:g} (got {part.period:g})"
-                    )
-        return self
-
-    @cached_property
-    def categories(self) -> tuple[Value, ...] | None:
-        """The values it can take, sorted, where they are named ones; else None.
-
-        Text is named, and so are the values of a choice, unless a range says that they are
-        numbers.
-        """
-        named = self.range is None and all(_is_named(part) for part in _parts(self.prior))
-        values = self.prior.support if named else None
-        return tuple(sorted(set(values), key=str)) if values is not None else None
-
-    def fit(self, value: Value) -> Value:
-        """``value`` brought into the range: wrapped if periodic, clipped if not.
-
-        A value within the range is returned as it is, bit for bit.
-        """
-        if self.range is None or isinstance(value, str):
-            return value
-        low, high = self.range
-        if self.periodic:
-            if low <= value < high:
-                return value
-            wrapped = low + (value - low) % (high - low)
-            return wrapped if wrapped < high else low  # rounding can land on the upper end
-        return min(max(value, low), high)
-
-
-def _parts(prior: Distribution) -> Iterator[Distribution]:
-    """A distribution, or the components of a mixture, however deep."""
-    if isinstance(prior, Mixture):
-        for component in prior.components:
-            yield from _parts(component)
-    else:
-        yield prior
-
-
-def _is_named(prior: Distribution) -> bool:
-    return isinstance(prior, Choice) or (
-        isinstance(prior, Constant) and isinstance(prior.value, str)
-    )
-
-
-def _may_be_text(prior: Distribution) -> bool:
-    return any(isinstance(v, str) for part in _parts(prior) for v in part.support or ())
-
-
-class Correlation(_Model):
+class Correlation(GrammarPart):
     """Rank correlation of two attributes of one node, by a Gaussian copula.
 
     Between two normal priors ``value`` is the correlation coefficient itself.
@@ -169,7 +49,7 @@ class Correlation(_Model):
     value: Annotated[float, Field(gt=-1, lt=1)]
 
 
-class GrammarNode(_Model):
+class GrammarNode(GrammarPart):
     """A node of a grammar: what one kind of thing in the scene looks like.
 
     Attributes:
@@ -184,7 +64,7 @@ class GrammarNode(_Model):
     name: str = Field(pattern=_NAME)
     kind: str = Field(pattern=_NAME)
     count: Annotated[NonNegativeInt | Prior, AfterValidator(_whole)] = 1
-    attributes: dict[Annotated[str, Field(pattern=_NAME)], Attribute] = {}
+    attributes: dict[Annotated[str, Field(pattern=_NAME)], Attribute] = Field(default={})
     correlations: tuple[Correlation, ...] = ()
     children: tuple[GrammarNode, ...] = ()
 
@@ -257,7 +137,7 @@ class GrammarNode(_Model):
             yield from child.walk()
 
 
-class SceneGrammar(_Model):
+class SceneGrammar(GrammarPart):
     """A probabilistic scene grammar.
 
     Attributes:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from metasim.scene.grammar import Attribute
+from metasim.scene.attribute import Attribute
 from metasim.scene.graph import Scene, Value
 from metasim.testing.broken import require
 from metasim.testing.subject import SOUGHT, Subject, example_of

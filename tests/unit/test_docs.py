@@ -18,7 +18,8 @@ from pydantic import BaseModel
 from metasim.config import Experiment, GrammarTarget, load_experiment, load_grammar
 from metasim.config.shape import DISTRIBUTIONS
 from metasim.learn.options import Options
-from metasim.scene.grammar import Attribute, Correlation, GrammarNode, SceneGrammar
+from metasim.scene.attribute import Attribute
+from metasim.scene.grammar import Correlation, GrammarNode, SceneGrammar
 from metasim.scene.importer import import_generator
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,7 +6,7 @@ import pickle
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -15,9 +15,15 @@ from torch import Tensor, nn
 from metasim.errors import DataError, MissingExtraError, RunError
 from metasim.learn import options
 from metasim.learn.codec import SceneCodec
-from metasim.learn.features import PretrainedFeatures, describe_features, restore_features
+from metasim.learn.features import (
+    PretrainedFeatures,
+    describe_features,
+    pretrained,
+    restore_features,
+)
 from metasim.learn.features.pretrained import load_pretrained
 from metasim.learn.features.weights import fingerprint, load_into, read_weights
+from metasim.learn.options.features import PretrainedModel
 
 # The convolutions of torchvision's vgg19: place in `features`, input and output channels.
 VGG19 = [
@@ -250,6 +256,10 @@ def test_dinov2_wants_a_folder(tmp_path: Path) -> None:
 
 
 # --- with the real packages, where they are installed ---------------------------------------
+
+
+def test_every_network_that_can_be_asked_for_is_known() -> None:
+    assert set(get_args(PretrainedModel)) == set(pretrained._MODELS)
 
 
 @pytest.mark.filterwarnings("default")  # the packages' own are not our business
