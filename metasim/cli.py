@@ -76,9 +76,11 @@ def _run(words: list[str]) -> Answer:
         count = f"{len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}"
         return _failure(f"{error}\n{count}", error.exit_code, mistakes=mistakes)
     except Interrupted as error:
-        return _failure(str(error), error.exit_code)
+        return _failure(str(error), error.exit_code, **_run_of(error))
     except MetasimError as error:
-        return _failure(f"error: {error}", error.exit_code, message=str(error))
+        stopped = _run_of(error)
+        where = "".join(f"\nwhat the run has is kept: {path}" for path in stopped.values())
+        return _failure(f"error: {error}{where}", error.exit_code, message=str(error), **stopped)
     except (KeyboardInterrupt, typer.Abort):
         return _failure("interrupted", Interrupted.exit_code)
     except usage_error as error:
@@ -90,6 +92,10 @@ def _run(words: list[str]) -> Answer:
     if found == Interrupted.exit_code:  # typer has caught a KeyboardInterrupt
         return _failure("interrupted", Interrupted.exit_code)
     return Answer({}, "", found if isinstance(found, int) else 0)
+
+
+def _run_of(error: MetasimError | Interrupted) -> dict[str, str]:
+    return {} if error.run is None else {"run": str(error.run)}
 
 
 def _failure(text: str, code: int, **data: Any) -> Answer:

@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 
 __all__ = [
     "ConfigError",
@@ -39,9 +40,14 @@ __all__ = [
 
 
 class MetasimError(Exception):
-    """Base of every error metasim raises on purpose."""
+    """Base of every error metasim raises on purpose.
+
+    Attributes:
+        run: the run that it stopped, where it was one.
+    """
 
     exit_code = 1
+    run: Path | None = None
 
 
 class UserError(MetasimError):
@@ -117,9 +123,13 @@ class Interrupted(BaseException):
 
     No :class:`Exception`: it is raised wherever the process happens to be, and code there that
     takes every exception for its own trouble must not swallow it.
+
+    Attributes:
+        run: the run that was stopped, where it was one.
     """
 
     exit_code = 130
+    run: Path | None = None
 
 
 def did_you_mean(wrong: str, known: Sequence[str]) -> str:

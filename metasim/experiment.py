@@ -14,13 +14,13 @@ from typing import Any
 from metasim import yamlfile
 from metasim.config import Experiment, RendererSpec, load_experiment, load_grammar
 from metasim.data import generate_dataset
-from metasim.errors import RunError
+from metasim.errors import Interrupted, MetasimError, RunError
 from metasim.learn.checkpoint import load_editor, read_learned
 from metasim.learn.editor import edit_scenes
 from metasim.progress import Progress
 from metasim.provenance import collect, digest, package_versions
 from metasim.render.base import Renderer
-from metasim.render.plugins import make_renderer
+from metasim.render.plugins import code_of, make_renderer
 from metasim.report.page import report_data, write_report
 from metasim.resumption import admit, renderer_code
 from metasim.rng import derive, stream
@@ -82,9 +82,13 @@ def _carry_out(
     progress: Progress,
     first: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    with run.lock():
-        first()
-        summary = Session(experiment, run, renderer, progress).carry_out()
+    try:
+        with run.lock():
+            first()
+            summary = Session(experiment, run, renderer, progress).carry_out()
+    except (MetasimError, Interrupted) as error:
+        error.run = run.path
+        raise
     again = f"the run is complete; write its report with: metasim report {run.path}"
     with interruptible(lambda: f"stopped while the report was written, {again}"):
         write_report(run)
@@ -112,7 +116,8 @@ def generate(
     """Write a labelled dataset, from a run (tuned) or from a grammar.
 
     Args:
-        source: a run directory, a folder of runs (the newest counts), or a grammar's file.
+        source: a run directory, a folder of runs (the newest that has learned
+            anything counts), or a grammar's file.
         count: how many images.
         out: the dataset's folder; it must be new, or with ``resume`` one begun before.
         formats: "coco", "native".
@@ -143,11 +148,12 @@ def generate(
             make_scenes=lambda indices: [maker.scene(seed, index) for index in indices],
             renderer=built,
             formats=formats,
-            classes=maker.grammar.classes,
+            classes=_classes(maker.grammar, built),
             manifest={
                 "versions": {"python": platform.python_version(), **package_versions()},
                 "source": maker.source,
                 "renderer": spec.model_dump(mode="json", exclude_none=True),
+                "renderer_code": code_of(spec.use, spec.folder),
             },
             resume=resume,
             progress=progress.advance,
@@ -199,8 +205,18 @@ class _Tuned(_Prior):
         return edit_scenes(self.editor, [sampled], derive(seed, "dataset", "edit", index))[0]
 
 
+def _classes(grammar: SceneGrammar, renderer: Renderer) -> list[tuple[str, str]]:
+    """(kind, class) of what there may be to see; where the grammar is silent the renderer tells."""
+    told = {kind for kind, _ in grammar.classes}
+    kinds = sorted({node.kind for node in grammar.nodes.values()} - told)
+    return [
+        *grammar.classes,
+        *((k, c) for k in kinds for c in renderer.known_categories.get(k, ())),
+    ]
+
+
 def _from_run(path: Path, progress: Progress) -> _Prior:
-    run = RunDir.find(path)
+    run = RunDir.find(path, prefer=lambda run: run.latest_checkpoint() is not None)
     return _Tuned(load_experiment(run.config_path, files=False), run, progress)
 
 

@@ -12,7 +12,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["exclusive", "is_temporary", "remove_temporaries", "replacing", "write_atomic"]
+__all__ = [
+    "exclusive",
+    "is_temporary",
+    "remove_temporaries",
+    "replacing",
+    "sync_all",
+    "write_atomic",
+]
 
 _SUFFIX = ".metasim-tmp"
 _POLL = 0.2  # seconds between two tries for a lock
@@ -55,6 +62,12 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
         raise
     if durable:
         _sync_folder(path.parent)
+
+
+def sync_all() -> None:
+    """Wait until the disk holds all that was written so far, where the platform can tell."""
+    if sync := getattr(os, "sync", None):
+        sync()
 
 
 _BINARY = getattr(os, "O_BINARY", 0)

@@ -186,7 +186,9 @@ def metrics_line(codec: SceneCodec, epoch: Epoch, seconds: float) -> dict[str, A
         "min_scale": epoch.min_scale,
         "grad_norm": epoch.grad_norm,
         "attributes": {
-            label: _summary_of(values, specs[label]) for label, values in epoch.values.items()
+            label: _summary_of(values, specs[label])
+            for label, values in epoch.values.items()
+            if len(values)  # of a rare node, a sample may hold none
         },
     }
     if epoch.task_accuracy is not None:

@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metasim.config import Experiment, RendererSpec, differences, load_experiment
+from metasim.config import Experiment, differences, load_experiment
 from metasim.errors import RunError
 from metasim.learn.kept import clear
-from metasim.provenance import class_digest, code_differences, collect, continued, digest
-from metasim.render.plugins import installed, load_renderer
+from metasim.provenance import code_differences, collect, continued, digest
+from metasim.render.plugins import code_of
 from metasim.runs import RunDir
 
 __all__ = ["Resumption", "admit", "refuse_another", "renderer_code"]
 
-# What a resumed run may change: none of it touches what is learned.
+# What a resumed run may change: nothing of it is a setting of what is learned. (Another device
+# rounds otherwise; the session tells.)
 _FREE = ("output", "device", "training.checkpoint_seconds", "training.images_every")
 
 
@@ -85,17 +86,7 @@ def renderer_code(experiment: Experiment) -> dict[str, dict[str, str]]:
         PluginError: when one cannot be imported.
     """
     drawn = getattr(experiment.target, "renderer", experiment.renderer)
-    return {spec.use: _about(spec) for spec in (experiment.renderer, drawn)}
-
-
-def _about(spec: RendererSpec) -> dict[str, str]:
-    point = installed().get(spec.use)
-    dist = point.dist if point is not None else None
-    about = {
-        "code": class_digest(load_renderer(spec.use, spec.folder)),
-        "installed": f"{dist.name} {dist.version}" if dist is not None else None,
-    }
-    return {key: told for key, told in about.items() if told is not None}
+    return {spec.use: code_of(spec.use, spec.folder) for spec in (experiment.renderer, drawn)}
 
 
 def refuse_another(wanted: Experiment, path: Path, given: Sequence[str]) -> None:

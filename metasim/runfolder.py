@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -78,15 +78,20 @@ class RunFolder:
         return cls(path)
 
     @classmethod
-    def find(cls, path: Path) -> Self:
+    def find(cls, path: Path, prefer: Callable[[Self], bool] = lambda run: True) -> Self:
         """The run in the directory ``path``, or the newest of the runs in it.
+
+        Args:
+            path: of a run or of a folder of runs.
+            prefer: of several, those come first for which this is true.
 
         Raises:
             RunError: when there is no run.
         """
-        below = [found.parent for found in path.glob(f"*/{_CONFIG}")]
+        below = [cls(found.parent) for found in path.glob(f"*/{_CONFIG}")]
         if below and not (path / _CONFIG).is_file():
-            return cls(max(below, key=lambda run: (run / _CONFIG).stat().st_mtime_ns))
+            below = [run for run in below if prefer(run)] or below
+            return max(below, key=lambda run: run.config_path.stat().st_mtime_ns)
         return cls.open(path)
 
     @property

@@ -10,7 +10,8 @@
         tensorboard/  drawn/ (until the first checkpoint)
 
 A run is never overwritten. Files are written by rename, so a kill or a full disk leaves
-each as it was; only old checkpoints of our own naming are ever removed.
+each as it was. Nothing is removed but what is ours and stands in for nothing any more: all but
+the newest three checkpoints, and ``drawn/`` once a checkpoint holds what came of it.
 """
 
 from __future__ import annotations

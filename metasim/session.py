@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
+from functools import cached_property
 from typing import Any
 
-from metasim.config import Experiment
-from metasim.errors import Interrupted
+from metasim.config import Experiment, ImagesTarget
+from metasim.errors import Interrupted, RunError
 from metasim.judgement import SHOWN, Judge, metrics_line
 from metasim.labelled import load_validation
 from metasim.learn.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from metasim.learn.codec import SceneCodec
-from metasim.learn.device import resolve_device
+from metasim.learn.device import arithmetic, resolve_device
 from metasim.learn.gradients.make import choose
 from metasim.learn.kept import KeptRenders, clear
 from metasim.learn.objective import Objective
@@ -22,6 +24,7 @@ from metasim.learn.preparation import Preparation, Prepared
 from metasim.learn.task import TaskReward
 from metasim.learn.trainer import Trainer
 from metasim.progress import Progress
+from metasim.provenance import digest
 from metasim.render.base import Renderer
 from metasim.report.events import EventLog
 from metasim.report.figures import write_figures
@@ -140,7 +143,14 @@ class Session:
         with found.fitting():
             self.prepared = preparation.restore(found.state)
             self.prior, self.seconds_before = found.state["prior"], found.state["seconds"]
+            data, computed = found.state["data"], found.state["arithmetic"]
+        if computed != (here := arithmetic(preparation.device)):
+            self.progress.log(
+                f"the run was computed with {computed} until here, and goes on with {here}: its "
+                "numbers agree with those of an uninterrupted run to rounding only"
+            )
         self.trainer = self._make_trainer()
+        self._refuse_changed(data)
         with found.fitting():
             self.trainer.load_state_dict(found.state["trainer"])
         self.run.truncate_metrics(self.trainer.step)
@@ -206,10 +216,17 @@ class Session:
                 save_grid(self.run, name, epoch.images[:SHOWN])
             if self.events is not None:
                 self.events.add_images(epoch.images, epoch.step)
+            values = {label: found for label, found in epoch.values.items() if len(found)}
+            self.run.write_evaluation(self.judge.evaluation(self.prior["values"], values))
             write_figures(read_findings(self.run))
 
     def _conclude(self, best: Outcome) -> dict[str, Any]:
         self._save()  # before the evaluation's renders, which are none of the training's
+        if self.stop_asked:
+            raise Interrupted(
+                f"stopped after the last step, all of it kept; judge it with: "
+                f"metasim train --resume {self.run.path}"
+            )
         found = self.judge.judgement(self.trainer, self.prepared, self.prior, best, self.rate)
         save_grid(self.run, "most_recent", found.latest)
         if self.events is not None:
@@ -225,6 +242,26 @@ class Session:
 
     # --- stopping and going on -----------------------------------------------------------------
 
+    @cached_property
+    def _data(self) -> dict[str, str]:
+        """A digest of the images in each folder that the experiment names, by its setting."""
+        found = {}
+        if isinstance(self.experiment.target, ImagesTarget):
+            found["target.images"] = digest(self.target.images.tobytes())
+        task, labelled = self.experiment.task, self.trainer.task
+        if labelled is not None and task is not None and task.images is not None:
+            found["task.images"] = labelled.digest
+        return found
+
+    def _refuse_changed(self, data: Mapping[str, str]) -> None:
+        """Refuse to go on with other images than the run began with."""
+        for setting, before in data.items():
+            if self._data.get(setting) != before:
+                raise RunError(
+                    f"a resumed run must find the images of {setting} as they were, but they "
+                    "changed since; bring them back, or start a new run"
+                )
+
     def _seconds(self) -> float:
         return self.seconds_before + time.monotonic() - self.started
 
@@ -236,6 +273,8 @@ class Session:
                 **self.prepared.state_dict(),
                 "prior": self.prior,
                 "seconds": self._seconds(),
+                "data": self._data,
+                "arithmetic": arithmetic(resolve_device(self.experiment.device)),
                 "trainer": self.trainer.state_dict(),
             },
         )

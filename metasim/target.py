@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ from metasim.data.manifest import MANIFEST
 from metasim.errors import ConfigError, DataError
 from metasim.progress import Progress
 from metasim.render.base import Renderer
-from metasim.render.plugins import make_renderer
+from metasim.render.plugins import code_of, make_renderer
 from metasim.rng import stream
 from metasim.scene.graph import Scene
 
@@ -43,8 +44,8 @@ def load_target(experiment: Experiment, size: tuple[int, int], progress: Progres
     """The experiment's target images.
 
     A target that is described by a grammar is drawn once and kept as a dataset below
-    ``<output.dir>/targets``; equal descriptions share it, also at the same time. One whose
-    files were damaged since is left as it is, and drawn anew beside it.
+    ``<output.dir>/targets``; equal descriptions, drawn by the same code, share it, also at the
+    same time. One whose files were damaged since is left as it is, and drawn anew beside it.
 
     Args:
         experiment: says where from.
@@ -89,14 +90,15 @@ def _drawn(
     target: GrammarTarget, targets: Path, size: tuple[int, int], progress: Progress
 ) -> tuple[Path, Target]:
     """The first of the target's folders that is not damaged, drawn first where it must be."""
-    name = _fingerprint(target)
+    code = code_of(target.renderer.use, target.renderer.folder)
+    name = _fingerprint(target, code)
     folders = (targets / (f"{name}-{n}" if n else name) for n in itertools.count())
     while True:
         folder = next(folders)
         new = not (folder / MANIFEST).is_file()
         if new:
             with target_renderer(target, size) as renderer:
-                _draw(target, folder, renderer, progress)
+                _draw(target, code, folder, renderer, progress)
         try:
             dataset = read_dataset(folder)
             found = Target(dataset.images(), dataset.scenes)
@@ -112,7 +114,13 @@ def _drawn(
             return folder, found
 
 
-def _draw(target: GrammarTarget, folder: Path, renderer: Renderer, progress: Progress) -> None:
+def _draw(
+    target: GrammarTarget,
+    code: Mapping[str, str],
+    folder: Path,
+    renderer: Renderer,
+    progress: Progress,
+) -> None:
     progress.start("drawing the target", target.count)
     generate_dataset(
         folder,
@@ -123,7 +131,7 @@ def _draw(target: GrammarTarget, folder: Path, renderer: Renderer, progress: Pro
         ],
         renderer=renderer,
         formats=("native",),
-        manifest={"target": target.model_dump(mode="json", exclude_none=True)},
+        manifest={"target": _plain(target), "renderer_code": dict(code)},
         resume=True,
         progress=progress.advance,
         waiting=lambda holder: progress.log(
@@ -133,6 +141,10 @@ def _draw(target: GrammarTarget, folder: Path, renderer: Renderer, progress: Pro
     progress.finish()
 
 
-def _fingerprint(target: GrammarTarget) -> str:
-    text = json.dumps(target.model_dump(mode="json", exclude_none=True), sort_keys=True)
+def _plain(target: GrammarTarget) -> dict[str, Any]:
+    return target.model_dump(mode="json", exclude_none=True)
+
+
+def _fingerprint(target: GrammarTarget, code: Mapping[str, str]) -> str:
+    text = json.dumps([_plain(target), dict(code)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

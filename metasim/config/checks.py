@@ -6,6 +6,7 @@ Nothing is built or rendered and torch is not imported.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from metasim.config.renderers import (
 from metasim.config.settings import RendererSpec
 from metasim.errors import Mistake
 from metasim.learn.options import ClasswiseMMD, Pathwise, PixelFeatures, SimulatorFeatures
-from metasim.render.base import Renderer
 from metasim.scene.grammar import SceneGrammar
 from metasim.yamlfile import Document, Place
 
@@ -47,7 +47,7 @@ def experiment_mistakes(document: Document, *, files: bool = True) -> list[Mista
     if document.get(("target", "grammar")) is not None:
         mistakes += renderer_mistakes(document, ("target", "renderer"), ("target", "grammar"))
         mistakes += _size_mistakes(document)
-    mistakes += _gradient_mistakes(document)
+    mistakes += _gradient_mistakes(document, grammar)
     mistakes += _pixel_mistakes(document)
     mistakes += _task_mistakes(document)
     mistakes += _class_mistakes(document)
@@ -114,18 +114,28 @@ def renderer_mistakes(
     return mistakes
 
 
-def _gradient_mistakes(document: Document) -> list[Mistake]:
+def _gradient_mistakes(document: Document, grammar: SceneGrammar | None) -> list[Mistake]:
+    """Whether the renderer offers the gradient that is asked for, in all that is to be learned."""
     spec = _renderer(document, ("renderer",))
     if document.get(("gradient", "use")) != Pathwise().use or spec is None:
         return []
     found = find(spec.use, spec.folder)
-    if isinstance(found, str) or _differentiable(found):
+    if isinstance(found, str):
         return []
-    message = (
-        f"'pathwise' needs a renderer that offers render_tensor, and {spec.use!r} does not; "
-        "use score_function, finite_difference, spsa, surrogate or auto"
-    )
-    return [document.mistake(("gradient", "use"), message)]
+    others = "use score_function, finite_difference, spsa, surrogate or auto"
+    place = ("gradient", "use")
+    if not callable(getattr(found, "render_tensor", None)):
+        message = (
+            f"'pathwise' needs a renderer that offers render_tensor, and {spec.use!r} does not"
+        )
+        return [document.mistake(place, f"{message}; {others}")]
+    known = getattr(found, "differentiable", None)
+    if grammar is None or not isinstance(known, Collection):
+        return []
+    if stuck := [label for label in grammar.learnable if label.partition(".")[2] not in known]:
+        message = f"'pathwise' needs a renderer that is differentiable in {', '.join(stuck)}"
+        return [document.mistake(place, f"{message}, which {spec.use!r} is not; {others}")]
+    return []
 
 
 def _size_mistakes(document: Document) -> list[Mistake]:
@@ -192,10 +202,6 @@ def _class_mistakes(document: Document) -> list[Mistake]:
         f"{' and '.join(sorted(used))} do not; use simulator features, or another discrepancy"
     )
     return [document.mistake(("discrepancy", "use"), message)]
-
-
-def _differentiable(found: type[Renderer]) -> bool:
-    return callable(getattr(found, "render_tensor", None))
 
 
 def _folder_mistakes(document: Document, place: Place) -> list[Mistake]:

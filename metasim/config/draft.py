@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from metasim.config.renderers import find, option_names
+from metasim.config.renderers import find, option_names, path_options
 from metasim.config.settings import Experiment, GrammarDocument, Output
 from metasim.config.shape import slots
 from metasim.config.validation import fill_choices
@@ -38,9 +38,12 @@ def complete_experiment(document: Document, name: str) -> None:
         # Nobody wrote this path, so it is relative to the working directory.
         output.setdefault("dir", str(Path.cwd() / Output().dir))
     _resolve_paths(document, Experiment)
-    for place in (("renderer",), ("target", "renderer")):
-        complete_renderer(document, place)
+    renderers: tuple[Place, ...] = (("renderer",), ("target", "renderer"))
+    for where in renderers:
+        _note_folder(document, where)
     _complete_target_renderer(document)
+    for where in renderers:
+        _resolve_options(document, where)
 
 
 def complete_grammar(document: Document) -> None:
@@ -87,15 +90,40 @@ def _resolve_paths(document: Document, model: Any) -> None:
 
 
 def complete_renderer(document: Document, place: Place) -> None:
-    """Note the folder of a ``module:Class``; make its path-like options absolute."""
+    """Note the folder of a ``module:Class``; make its options that are paths absolute."""
+    _note_folder(document, place)
+    _resolve_options(document, place)
+
+
+def _note_folder(document: Document, place: Place) -> None:
+    """Note where the module of a ``module:Class`` is looked for."""
     spec = document.get(place)
     if not isinstance(spec, dict):
         return
     use = spec.get("use")
     if isinstance(use, str) and ":" in use and spec.get("folder") is None:
         spec["folder"] = str(folder_of(document.mark((*place, "use"))))
-    if isinstance(spec.get("options"), dict):
-        spec["options"] = _option_paths(document, (*place, "options"), spec["options"])
+
+
+def _resolve_options(document: Document, place: Place) -> None:
+    """Make a renderer's options that are paths absolute.
+
+    Those are texts that begin with ``./`` or ``../``, and what is there of an option that the
+    constructor declares as a ``Path``. What it has by default is a name, whatever lies beside
+    the file.
+    """
+    spec = document.get(place)
+    if not (isinstance(spec, dict) and isinstance(spec.get("options"), dict)):
+        return
+    options = spec["options"] = _option_paths(document, (*place, "options"), spec["options"])
+    folder = spec.get("folder")
+    found = find(spec.get("use"), Path(folder) if isinstance(folder, str) else None)
+    for name, default in path_options(found).items():
+        written = options.get(name)
+        if isinstance(written, str) and written != default:
+            path = _absolute(document.mark((*place, "options", name)), written)
+            if path.exists():
+                options[name] = str(path)
 
 
 def _option_paths(document: Document, place: Place, written: Any) -> Any:

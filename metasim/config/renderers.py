@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from metasim.config.grammars import grammar_nodes
 from metasim.config.validation import type_mistake
@@ -20,6 +20,7 @@ __all__ = [
     "find",
     "option_mistakes",
     "option_names",
+    "path_options",
 ]
 
 
@@ -46,6 +47,18 @@ def option_names(found: type[Renderer] | str) -> frozenset[str] | None:
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
         return None
     return frozenset(p.name for p in parameters if p.kind is not inspect.Parameter.VAR_POSITIONAL)
+
+
+def path_options(found: type[Renderer] | str) -> dict[str, Any]:
+    """The options that a renderer's constructor says may be a path, with their defaults."""
+    if isinstance(found, str):
+        return {}
+    parameters = inspect.signature(found).parameters
+    return {
+        name: parameters[name].default
+        for name, hint in _hints(found).items()
+        if name in parameters and (hint is Path or Path in get_args(hint))
+    }
 
 
 def drawn_size(found: type[Renderer] | str, options: Mapping[str, Any]) -> tuple[int, int] | None:

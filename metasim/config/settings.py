@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Discriminator, Field, NonNegativeInt, Tag
 
 from metasim.learn.options import (
+    LEAST_TARGET,
     MMD,
     AutoGradient,
     Discrepancy,
@@ -77,7 +78,7 @@ class GrammarTarget(Options):
     """
 
     grammar: SceneGrammar
-    count: Annotated[int, Field(ge=8)] = 1000
+    count: Annotated[int, Field(ge=LEAST_TARGET)] = 1000
     seed: NonNegativeInt = 0
     renderer: RendererSpec
 

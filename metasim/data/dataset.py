@@ -33,7 +33,7 @@ from metasim.data.pictures import encode_png
 from metasim.data.records import Instance, Record
 from metasim.data.shards import Shards
 from metasim.errors import DataError, RenderError, did_you_mean
-from metasim.files import exclusive, remove_temporaries, replacing, write_atomic
+from metasim.files import exclusive, remove_temporaries, replacing, sync_all, write_atomic
 from metasim.render.base import Rendered, Renderer
 from metasim.render.drawing import draw
 from metasim.scene.graph import Scene
@@ -269,7 +269,8 @@ def _write_planes(out: Path, index: int, drawn: Rendered) -> tuple[str | None, s
 
 
 def _write(path: Path, data: bytes) -> str:
-    # Not durable: a resumed call checks every hash, and thousands of syncs take minutes.
+    # Not durable: a resumed call checks every hash, and thousands of syncs take minutes; one at
+    # the end makes all of them last.
     write_atomic(path, data, durable=False)
     return hashlib.sha256(data).hexdigest()
 
@@ -286,6 +287,7 @@ def _finish(out: Path, shards: Shards, asked: Mapping[str, Any]) -> None:
                 writer(out, shards.labels, asked["classes"])
         joint = [LABELS, *(FORMATS[name][0] for name in asked["formats"])]
         files = {name: file_digest(out / name) for name in joint if name is not None}
+        sync_all()  # once the manifest is there, the images must be too
         write_manifest(out, asked, files, shards.entries())
 
 

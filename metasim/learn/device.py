@@ -6,7 +6,12 @@ import torch
 
 from metasim.errors import ConfigError
 
-__all__ = ["resolve_device"]
+__all__ = ["arithmetic", "resolve_device"]
+
+
+def arithmetic(device: torch.device) -> str:
+    """What sums depend on: other threads or devices add in another order, and round otherwise."""
+    return f"{torch.get_num_threads()} threads, {device}"
 
 
 def resolve_device(name: str) -> torch.device:

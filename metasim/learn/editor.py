@@ -183,6 +183,15 @@ class SceneEditor(nn.Module):
     def freeze_encoder(self) -> None:
         """Keep what the warm-up taught the encoder; only the rest goes on learning."""
 
+    def made(self, batch: Batch, generator: torch.Generator) -> EditDistribution:
+        """What becomes of a batch of scenes where nothing is tried out around it.
+
+        That is :meth:`forward`'s, but for the deterministic head, whose spread there serves
+        the estimators that learn from draws.
+        """
+        found: EditDistribution = self(batch, generator)
+        return found.with_deviation(0.0) if isinstance(self.head, DeterministicHead) else found
+
     def forward(self, batch: Batch, generator: torch.Generator) -> EditDistribution:
         """The distribution over new values for a batch of scenes.
 
@@ -304,9 +313,18 @@ def make_editor(codec: SceneCodec, options: Editor, seed: int) -> SceneEditor:
 
 
 @torch.no_grad()
-def edit_scenes(editor: SceneEditor, scenes: Sequence[Scene], seed: int) -> list[Scene]:
-    """The scenes with their learnable attributes redrawn by the editor, from ``seed``."""
+def edit_scenes(
+    editor: SceneEditor, scenes: Sequence[Scene], seed: int, *, explore: bool = False
+) -> list[Scene]:
+    """The scenes with their learnable attributes redrawn by the editor, from ``seed``.
+
+    Args:
+        editor: as it stands.
+        scenes: of the prior.
+        seed: of noise input and draw.
+        explore: draw around the values of a deterministic head too.
+    """
     codec, generator = editor.codec, torch.Generator().manual_seed(seed)
     batch = codec.encode(scenes)
-    draw = editor(batch, generator).sample(generator)
+    draw = (editor if explore else editor.made)(batch, generator).sample(generator)
     return codec.decode(scenes, codec.to_values(draw.latent, batch.name_id))

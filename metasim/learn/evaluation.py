@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from metasim.learn.codec import SceneCodec
+from metasim.learn.discrepancies import Kernel
 from metasim.learn.objective import Objective
-from metasim.learn.significance import permutation_p_value
+from metasim.learn.significance import kernel_between, permutation_p_value
 from metasim.rng import derive, stream
 from metasim.scene.graph import Scene
 
@@ -77,25 +78,22 @@ def sensitivities(
         # Other scenes than those compared with: a common seed would make even noise alike.
         before = objective.features(scenes[:half], generator)
         after = objective.features(redrawn, generator)
+        kernel = kernel_between(before, after, objective.discrepancy.kernel)
+        permutations = stream(seed, "sensitivity permutations", label)
         found[label] = Sensitivity(
-            _relative_mmd(objective, before, after),
-            permutation_p_value(
-                before,
-                after,
-                generator=stream(seed, "sensitivity permutations", label),
-                discrepancy=objective.discrepancy,
-            ),
+            _relative_mmd(kernel, before, after),
+            permutation_p_value(before, after, generator=permutations, kernel=kernel),
         )
     return found
 
 
-def _relative_mmd(objective: Objective, x: Tensor, y: Tensor) -> float:
-    kernel = objective.discrepancy.kernel
-    if kernel is None:
-        return float("nan")
+def _relative_mmd(kernel: Kernel, x: Tensor, y: Tensor) -> float:
     within = _off_diagonal_mean(kernel(x, x)) + _off_diagonal_mean(kernel(y, y))
     across = float(kernel(x, y).mean())
-    return max(0.0, (within - 2 * across) / max(within, 1e-12))
+    # Sets that have nothing in common have no kernel between them; of minus a distance, which
+    # knows no such end, it is that each set is a point.
+    largest = max(within, -2 * across)
+    return max(0.0, (within - 2 * across) / largest) if largest > 0 else 0.0
 
 
 def _off_diagonal_mean(matrix: Tensor) -> float:

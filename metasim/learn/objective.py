@@ -144,6 +144,13 @@ class Objective:
         if not isinstance(images, Tensor) or tuple(images.shape) != shape:
             got = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
             raise RenderError(f"{name} must return a tensor of shape {shape}, got {got}")
+        moved = any(len(rows) and values.requires_grad for rows, values in overrides.values())
+        if moved and not images.requires_grad:
+            raise RenderError(
+                f"{name} must return images that depend on the given values by torch's own "
+                "operations, got some without a gradient; do not detach them, or choose another "
+                "gradient"
+            )
         return images
 
     def _extract(

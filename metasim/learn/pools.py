@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from metasim.learn.codec import SceneCodec
-from metasim.learn.discrepancies import RBF, median_distance
+from metasim.learn.discrepancies import RBF
+from metasim.learn.discrepancies.kernels import frozen_scale, pooled
 from metasim.learn.warmup import kernel_mean_matching
 from metasim.scene.graph import Scene
 
@@ -54,6 +55,8 @@ def match(
 ) -> list[Pool]:
     """Weigh known renders so that their features match the target's, node by node.
 
+    A node that none of the scenes has gets no pool.
+
     Args:
         codec: of the grammar.
         scenes: n scenes that were rendered.
@@ -70,6 +73,8 @@ def match(
         name = codec.names[node]
         columns = blocks.get(f"{name} readings", blocks.get(name, every))
         rows = torch.nonzero(batch.name_id == node).squeeze(-1)
+        if not len(rows):
+            continue
         points = codec.points(latent[rows], batch.name_id[rows])
         alone = torch.equal(batch.batch[rows], torch.arange(len(scenes)))
         neighbours = _nearest(points) if alone else None
@@ -85,6 +90,6 @@ def _nearest(points: Tensor) -> Tensor:
 
 
 def _weights(known: Tensor, target: Tensor, neighbours: Tensor | None) -> Tensor:
-    scale = float(median_distance(torch.cat([known[-1000:], target[:1000]])))
+    scale = frozen_scale(pooled(torch.cat([known[-1000:], target[:1000]])))
     kernel = RBF([scale * b for b in _BANDWIDTHS])
     return kernel_mean_matching(kernel(known, known), kernel(known, target).mean(dim=1), neighbours)

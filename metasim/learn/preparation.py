@@ -29,8 +29,8 @@ from metasim.learn.features import (
 )
 from metasim.learn.features.appearance import randomise_appearance
 from metasim.learn.features.base import to_tensor
+from metasim.learn.options import LEAST_TARGET, Editor, Features, SimulatorFeatures, Training
 from metasim.learn.options import Discrepancy as DiscrepancyOptions
-from metasim.learn.options import Editor, Features, SimulatorFeatures, Training
 from metasim.learn.pools import Pool, match
 from metasim.learn.warmstart import warm_up
 from metasim.progress import Progress
@@ -41,7 +41,8 @@ from metasim.scene.graph import Scene
 __all__ = ["Preparation", "Prepared"]
 
 Images = npt.NDArray[np.uint8]
-_HELD_OUT = 0.25
+_HELD_OUT = 4  # one in so many, rounded down, is for the test at the end
+_SPLIT = 4000  # those held out are chosen among so many; the test's cost is the square of them
 _REFERENCE = 2000
 _MATCHED = 4000  # the kernel between them is a matrix of this size squared
 _SPLITS = 33
@@ -110,6 +111,11 @@ class Preparation:
         Raises:
             DataError: when there are too few target images, or they are all alike.
         """
+        if len(target) < LEAST_TARGET:
+            raise DataError(
+                f"a target must have at least {LEAST_TARGET} images, as a quarter of them is held "
+                f"out for the test at the end; got {len(target)}"
+            )
         taught = make_features(self.features, self.classroom)
         known, held_out = self._split(target, extract(taught.extractor, target))
         pools: Sequence[Pool] = ()
@@ -170,19 +176,19 @@ class Preparation:
         """What is learned from, and what is held out: the median of several random splits.
 
         By chance a split can set a quarter of the images apart from the rest, and no run
-        could then pass the test at the end. Generated images have no part in the choice.
+        could then pass the test at the end. Generated images have no part in the choice. Of a
+        very large target a quarter of ``_SPLIT`` images is held out.
         """
-        held = round(_HELD_OUT * len(target))
-        if held < 2:
-            raise DataError(
-                "a target must have at least 8 images, as a quarter of them is held out for the "
-                f"test at the end; got {len(target)}"
-            )
         rng = stream(self.seed, "target")
-        orders = [rng.permutation(len(target)) for _ in range(_SPLITS)]
+        rows = np.arange(len(target))
+        if len(rows) > _SPLIT:
+            rows = rng.permutation(rows)
+        drawn, rest = rows[:_SPLIT], rows[_SPLIT:]
+        held = len(drawn) // _HELD_OUT
+        orders = [rng.permutation(len(drawn)) for _ in range(_SPLITS)]
         some = torch.stack([torch.from_numpy(order[:held]) for order in orders])
-        order = orders[int(_split_distances(features, some).argsort()[_SPLITS // 2])]
-        return target[order[held:]], target[order[:held]]
+        order = orders[int(_split_distances(features[drawn], some).argsort()[_SPLITS // 2])]
+        return target[np.concatenate([drawn[order[held:]], rest])], target[drawn[order[:held]]]
 
     def _match(self, taught: Taught, known: Images) -> Sequence[Pool]:
         """Weigh the latest renders so that they look like the target."""
@@ -190,7 +196,7 @@ class Preparation:
             self.codec,
             taught.scenes[-_MATCHED:],
             extract(taught.extractor, taught.images[-_MATCHED:]),
-            extract(taught.extractor, known),
+            extract(taught.extractor, known[:_MATCHED]),
             taught.extractor.blocks,
         )
         sizes = ", ".join(f"{self.codec.names[p.node]} {p.effective_size:.0f}" for p in pools)
@@ -207,7 +213,7 @@ class Preparation:
         warm_up(editor, grammar, pools, self.editor, rng, generator)
         editor.min_scale = options.noise_start
         scenes = [grammar.sample(rng) for _ in range(count)]
-        return edit_scenes(editor, scenes, derive(self.seed, "near edit", number))
+        return edit_scenes(editor, scenes, derive(self.seed, "near edit", number), explore=True)
 
     def _examples(self, taught: Taught) -> tuple[Examples, ...]:
         """The latest renders, as training would see them."""

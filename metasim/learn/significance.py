@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metasim.learn.discrepancies import RBF, Discrepancy, Kernel
+from metasim.learn.discrepancies import RBF, Kernel
 from metasim.learn.discrepancies.kernels import frozen_scale, pooled
 
-__all__ = ["permutation_p_value", "smallest_p_value"]
+__all__ = ["kernel_between", "permutation_p_value", "smallest_p_value"]
 
 _PERMUTATIONS = 500
 
@@ -25,7 +25,6 @@ def permutation_p_value(
     *,
     generator: np.random.Generator,
     kernel: Kernel | None = None,
-    discrepancy: Discrepancy | None = None,
     permutations: int = _PERMUTATIONS,
 ) -> float:
     """How often a random split of both sets is as far apart as the real one.
@@ -38,9 +37,7 @@ def permutation_p_value(
         x: (M, D), M >= 2.
         y: (N, D), N >= 2.
         generator: of the permutations.
-        kernel: of the MMD; without it the discrepancy's.
-        discrepancy: a fitted one, for its kernel. Where there is none (``coral``,
-            ``sliced_wasserstein``), an RBF kernel around the median distance is used.
+        kernel: of the MMD, a discrepancy's for example; see :func:`kernel_between`.
         permutations: how many random splits; the smallest p-value is 1 / (1 + permutations).
 
     Returns:
@@ -53,12 +50,7 @@ def permutation_p_value(
         )
     with torch.no_grad():
         both = torch.cat([x.detach(), y.detach()]).double()
-        if kernel is None:
-            kernel = discrepancy.kernel if discrepancy is not None else None
-        if kernel is None:
-            scale = _scale_or_one(both)
-            kernel = RBF([0.5 * scale, scale, 2 * scale])
-        gram = kernel(both, both)
+        gram = kernel_between(x, y, kernel)(both, both)
         # A kernel that is symmetric up to rounding would break ties at random.
         gram = ((gram + gram.T) / 2).fill_diagonal_(0)
         splits = _splits(len(x), len(both), permutations, generator).to(gram)
@@ -66,6 +58,20 @@ def permutation_p_value(
     real, random = statistics[0], statistics[1:]
     slack = 1e-12 * gram.abs().max()
     return (1 + int((random >= real - slack).sum())) / (1 + permutations)
+
+
+def kernel_between(x: Tensor, y: Tensor, kernel: Kernel | None) -> Kernel:
+    """The kernel to compare two sets by: ``kernel``, or an RBF around their median distance.
+
+    Args:
+        x: (M, D).
+        y: (N, D).
+        kernel: a discrepancy's, which can have none (``coral``, ``sliced_wasserstein``).
+    """
+    if kernel is not None:
+        return kernel
+    scale = _scale_or_one(torch.cat([x.detach(), y.detach()]).double())
+    return RBF([0.5 * scale, scale, 2 * scale])
 
 
 def smallest_p_value(first: int, second: int, permutations: int = _PERMUTATIONS) -> float:

@@ -6,6 +6,7 @@ Letters: B scenes, G groups, V validation images, Q classes.
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from metasim.errors import DataError
+from metasim.errors import DataError, TrainingError
 from metasim.learn.editor import EditDistribution
 from metasim.learn.features.base import to_tensor
 from metasim.learn.gradients.base import Estimate, Step
@@ -89,6 +90,9 @@ def train_task_network(
             schedule.step()
 
 
+_TELLING = 500  # images: of a class that one in a hundred shows, all but surely some
+
+
 class TaskReward:
     """Accuracy on labelled validation images as a reward for generated scenes.
 
@@ -122,7 +126,8 @@ class TaskReward:
         self.images, self.labels = to_tensor(images), torch.from_numpy(labels)
         self.classes = tuple(classes)
         self.options, self.progress = options, progress
-        self._drawn: set[str] = set()
+        self._drawn: set[str] = set()  # classes that were seen in so many images
+        self._images = 0
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.network = TaskNetwork(len(self.classes))
@@ -139,9 +144,11 @@ class TaskReward:
         Raises:
             DataError: when a scene shows no instance or several, or none so far has shown a
                 class that the validation images have.
+            TrainingError: when the task network's weights are no numbers any more.
         """
         images = to_tensor(rendered.images)
         labels = class_indices(rendered.labels, self.classes)
+        self._images += len(images)
         self._note({mine[0].category for mine in rendered.labels})
         groups = torch.arange(len(images)).chunk(self.options.groups)
         rewards = torch.tensor([self._reward(images[g], labels[g]) for g in groups])
@@ -150,10 +157,14 @@ class TaskReward:
         return self.options.weight * group_loss(step.distribution, estimate, groups, rewards)
 
     def _note(self, drawn: set[str]) -> None:
-        """Tell, once for each class, which of those drawn no validation image shows."""
+        """Tell, once for each class, which of those drawn no validation image shows.
+
+        Raises:
+            DataError: when after many images not one class was a validation image's.
+        """
         new = drawn - self._drawn
         self._drawn |= new
-        if self._drawn.isdisjoint(self.classes):
+        if self._images >= _TELLING and self._drawn.isdisjoint(self.classes):
             raise DataError(
                 "the validation images must show classes that the renderer draws; it drew "
                 f"{', '.join(sorted(drawn))}, and they show {', '.join(self.classes)}: give "
@@ -181,19 +192,38 @@ class TaskReward:
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
+        if not bool(nn.utils.parameters_to_vector(network.parameters()).isfinite().all()):
+            raise TrainingError(
+                "the task network must stay finite, but its weights came to NaN or infinity: "
+                "start a new run with a lower task.lr"
+            )
 
     @torch.no_grad()
     def _accuracy(self, network: TaskNetwork) -> float:
         return float((network(self.images).argmax(dim=-1) == self.labels).float().mean())
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the validation images and their classes."""
+        whole = hashlib.sha256(self.images.numpy().tobytes())
+        whole.update(self.labels.numpy().tobytes())
+        whole.update(repr(self.classes).encode())
+        return whole.hexdigest()
+
     def state_dict(self) -> dict[str, Any]:
         """The network as trained so far."""
-        return {"network": self.network.state_dict(), "accuracy": self.accuracy}
+        return {
+            "network": self.network.state_dict(),
+            "accuracy": self.accuracy,
+            "drawn": sorted(self._drawn),
+            "images": self._images,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`state_dict` gave."""
         self.network.load_state_dict(state["network"])
         self.accuracy = float(state["accuracy"])
+        self._drawn, self._images = set(state["drawn"]), int(state["images"])
 
 
 def group_loss(

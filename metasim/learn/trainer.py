@@ -164,7 +164,9 @@ class Trainer:
         scenes = self.sample(self.options.batch_size, "train", self.attempt, self.step)
         generator = self.generator("train", self.attempt, self.step)
         batch = self.codec.encode(scenes)
-        step = Step(scenes, batch, self.editor(batch, generator), generator)
+        explores = self.estimator.explores or self.task is not None
+        edit = self.editor if explores else self.editor.made
+        step = Step(scenes, batch, edit(batch, generator), generator)
         estimate = self.estimator.estimate(step, self.objective)
         loss = estimate.loss
         if self.task is not None:
@@ -244,7 +246,7 @@ class Trainer:
             features,
             self.held_out,
             generator=stream(self.seed, "permutations"),
-            discrepancy=self.objective.discrepancy,
+            kernel=self.objective.discrepancy.kernel,
         )
 
     @torch.no_grad()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -90,11 +90,14 @@ class Renderer(ABC):
         example: a small grammar in its YAML form, showing every kind and attribute; with it
             ``metasim renderers check`` needs nothing else.
         image_size: (height, width) in pixels, set by the constructor.
+        known_categories: kind -> the categories it can have, for kinds whose category need not
+            follow from an attribute ``class``. With it all datasets number them alike.
     """
 
     kinds: ClassVar[Mapping[str, frozenset[str]]]
     example: ClassVar[Mapping[str, Any] | None] = None
     image_size: tuple[int, int]
+    known_categories: Mapping[str, Sequence[str]] = MappingProxyType({})
 
     @abstractmethod
     def render(self, scenes: Sequence[Scene]) -> Rendered:
@@ -120,7 +123,7 @@ class Renderer(ABC):
         """
         try:
             self.close()
-        except Exception as problem:
+        except (Exception, SystemExit) as problem:
             if error is None:
                 raise RenderError(
                     f"closing the renderer {type(self).__name__} raised "
@@ -180,10 +183,12 @@ def _label_mistake(label: Any, scene: Scene) -> str:
     """What is wrong with a label; empty where nothing is."""
     if not isinstance(label, Label):
         return f"each must be a metasim Label, got {type(label).__name__}"
-    if label.instance < 1:
-        return f"an instance must be at least 1, got {label.instance}"
-    if not 0 <= label.node < len(scene.nodes):
-        return f"a node must be one of the scene's {len(scene.nodes)}, got {label.node}"
+    if not _is_whole(label.instance) or label.instance < 1:
+        return f"an instance must be a whole number of at least 1, got {label.instance!r}"
+    if not _is_whole(label.node) or not 0 <= label.node < len(scene.nodes):
+        return (
+            f"a node must be the place of one of the scene's {len(scene.nodes)}, got {label.node!r}"
+        )
     node = scene.nodes[label.node]
     if (label.name, label.kind) != (node.name, node.kind):
         return (
@@ -192,9 +197,19 @@ def _label_mistake(label: Any, scene: Scene) -> str:
         )
     if not isinstance(label.category, str) or not label.category:
         return f"a category must be text and not empty, got {label.category!r}"
-    if not 0 <= label.visible <= 1:
-        return f"visible must be a share from 0 to 1, got {label.visible}"
+    if not (
+        isinstance(label.box, (tuple, list))
+        and len(label.box) == 4
+        and all(map(_is_whole, label.box))
+    ):
+        return f"a box must be four whole numbers (x0, y0, x1, y1), got {label.box!r}"
+    if not isinstance(label.visible, (int, float, np.number)) or not 0 <= label.visible <= 1:
+        return f"visible must be a share from 0 to 1, got {label.visible!r}"
     return ""
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def _check_plane(name: str, plane: Any, dtype: type, shape: tuple[int, ...]) -> None:

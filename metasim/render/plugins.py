@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from metasim.errors import PluginError, did_you_mean
+from metasim.provenance import class_digest
 from metasim.render.base import Renderer
 from metasim.render.drawing import calling
 
-__all__ = ["GROUP", "installed", "load_renderer", "make_renderer"]
+__all__ = ["GROUP", "code_of", "installed", "load_renderer", "make_renderer"]
 
 GROUP = "metasim.renderers"
 
@@ -61,6 +62,25 @@ def load_renderer(name: str, folder: Path | None = None) -> type[Renderer]:
 
 def _is_names(attributes: Any) -> bool:
     return isinstance(attributes, Set) and all(isinstance(name, str) for name in attributes)
+
+
+def code_of(name: str, folder: Path | None = None) -> dict[str, str]:
+    """What tells of the code of the renderer called ``name``.
+
+    Returns:
+        Its ``code`` (:func:`metasim.provenance.class_digest`), and the distribution and version
+        it was ``installed`` with; what is not known is left out.
+
+    Raises:
+        PluginError: as :func:`load_renderer`.
+    """
+    point = installed().get(name)
+    dist = point.dist if point is not None else None
+    about = {
+        "code": class_digest(load_renderer(name, folder)),
+        "installed": f"{dist.name} {dist.version}" if dist is not None else None,
+    }
+    return {key: told for key, told in about.items() if told is not None}
 
 
 def make_renderer(

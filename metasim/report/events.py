@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from metasim.errors import MissingExtraError
+from metasim.errors import MissingExtraError, RunError
 from metasim.report.grids import image_grid
 
 __all__ = ["EventLog"]
@@ -39,7 +40,8 @@ class EventLog:
 
     def begin(self, step: int) -> None:
         """Write from here on; readers pass over what was written for steps after ``step``."""
-        self._writer = self._make(str(self._folder), purge_step=step + 1)
+        with self._writing():
+            self._writer = self._make(str(self._folder), purge_step=step + 1)
 
     def add_metrics(self, line: Mapping[str, Any]) -> None:
         """Write the curves of an epoch.
@@ -51,9 +53,10 @@ class EventLog:
         curves = {name: line[name] for name in _CURVES if line.get(name) is not None}
         for label, moments in line["attributes"].items():
             curves |= {f"attributes/{label}/{which}": moments[which] for which in ("mean", "std")}
-        for name, value in curves.items():
-            self._writer.add_scalar(name, value, line["step"])
-        self._writer.flush()  # so that a kill costs nothing
+        with self._writing():
+            for name, value in curves.items():
+                self._writer.add_scalar(name, value, line["step"])
+            self._writer.flush()  # so that a kill costs nothing
 
     def add_images(self, images: NDArray[np.uint8], step: int) -> None:
         """Write up to 64 images as the grid ``most_recent``.
@@ -64,10 +67,27 @@ class EventLog:
         """
         with Image.open(io.BytesIO(image_grid(images[:64]))) as grid:
             pixels = np.asarray(grid.convert("RGB"))
-        self._writer.add_image("most_recent", pixels, step, dataformats="HWC")
-        self._writer.flush()
+        with self._writing():
+            self._writer.add_image("most_recent", pixels, step, dataformats="HWC")
+            self._writer.flush()
 
     def close(self) -> None:
         """End the file; nothing where none was begun."""
         if self._writer is not None:
-            self._writer.close()
+            with self._writing():
+                self._writer.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A full disk is the user's to mend, and no fault of the run's.
+
+        Raises:
+            RunError: when the disk is full or refuses.
+        """
+        try:
+            yield
+        except OSError as error:
+            raise RunError(
+                f"{self._folder} cannot be written: {error.strerror or error}; mend the cause and "
+                "go on with --resume, or with output.tensorboard=false"
+            ) from error

@@ -52,7 +52,7 @@ def report_data(run: RunDir) -> dict[str, Any]:
     """The same answer as data: the summary, or the numbers so far, and the verdict.
 
     Besides the summary's keys there are "run", "report", "name", "finished", "verdict"
-    ("worked", "not_converged", "not_judged", "interrupted" or "unfinished"), "headline",
+    ("worked", "not_converged", "not_judged" or "unfinished"), "headline",
     "explanation", "caveats", "advice", "unidentifiable", "distances" (W1 to the known truth, by
     attribute: "prior", "learned") and "correlations".
     """
@@ -84,7 +84,7 @@ def commands(found: Findings) -> list[tuple[str, str]]:
     if found.run.latest_checkpoint():
         generate = f"metasim generate {where} --count 10000 --out {out}"
         told.append(("Write a tuned, labelled dataset", generate))
-    if found.summary is None or found.summary.get("interrupted"):
+    if found.summary is None:
         told.append(("Go on with this run where it stopped", f"metasim train --resume {where}"))
     again = f"metasim train {shlex.quote(str(found.run.config_path))}"
     told.append(("Learn anew with the same settings", again))

@@ -12,13 +12,12 @@ from metasim.report.wording import listed, p_value, plain_number
 
 __all__ = ["Status", "Verdict", "judge"]
 
-Status = Literal["worked", "not_converged", "not_judged", "interrupted", "unfinished"]
+Status = Literal["worked", "not_converged", "not_judged", "unfinished"]
 
 _HEADLINES: dict[Status, str] = {
     "worked": "It worked",
     "not_converged": "It did not converge",
     "not_judged": "It cannot be judged",
-    "interrupted": "Interrupted",
     "unfinished": "Not finished yet",
 }
 _POORLY_READ = 0.9
@@ -72,8 +71,6 @@ def _status(found: Findings) -> Status:
         return "unfinished"
     if summary.get("converged"):
         return "worked"
-    if summary.get("interrupted"):
-        return "interrupted"
     # The test was passed and yet tells nothing: it could not have been failed.
     passed = (summary.get("p_value") or 0.0) >= found.p_threshold
     return "not_judged" if passed else "not_converged"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import pairwise
 from statistics import NormalDist
 from typing import Annotated, Any, TypeVar
 
@@ -37,6 +38,13 @@ def _whole(count: int | Distribution) -> int | Distribution:
         if isinstance(value, str) or value < 0 or value != int(value):
             raise ValueError(f"must be a whole number >= 0, got {value!r}")
     return count
+
+
+def _rises(prior: Distribution) -> bool:
+    """Whether greater shares of the mass give greater numbers; text is in the order given."""
+    values = [prior.quantile(share) for share in np.linspace(0, 1, 1002)[1:-1].tolist()]
+    numbers = [value for value in values if not isinstance(value, str)]
+    return all(a <= b for a, b in pairwise(numbers))
 
 
 class Correlation(GrammarPart):
@@ -78,6 +86,17 @@ class GrammarNode(GrammarPart):
                     )
             if correlation.between[0] == correlation.between[1]:
                 raise ValueError("a correlation must be between two different attributes")
+        pairs = [frozenset(c.between) for c in self.correlations]
+        if len(set(pairs)) < len(pairs):
+            raise ValueError(
+                "two attributes must have one correlation, and two are given for one pair"
+            )
+        for name in self.correlated:
+            if not _rises(self.attributes[name].prior):
+                raise ValueError(
+                    f"{name!r} is correlated, so the values of its choice, or the components of "
+                    "its mixture, must be in rising order and must not overlap"
+                )
         if self.correlations and np.linalg.eigvalsh(self._correlation_matrix).min() < 1e-9:
             raise ValueError("the correlations contradict one another (not positive definite)")
         return self
@@ -210,7 +229,7 @@ class SceneGrammar(GrammarPart):
                 self._grow(child, index, rng, into)
 
     def widened(self) -> SceneGrammar:
-        """The same grammar with every learnable attribute uniform over its range."""
+        """The same grammar with every learnable attribute uniform over its range, by itself."""
 
         def widen(node: GrammarNode) -> GrammarNode:
             attributes = {
@@ -220,7 +239,9 @@ class SceneGrammar(GrammarPart):
                 for name, a in node.attributes.items()
             }
             children = tuple(widen(child) for child in node.children)
-            return _replace(node, attributes=attributes, correlations=(), children=children)
+            learned = {name for name, a in node.attributes.items() if a.mutable}
+            kept = tuple(c for c in node.correlations if learned.isdisjoint(c.between))
+            return _replace(node, attributes=attributes, correlations=kept, children=children)
 
         return SceneGrammar(root=widen(self.root), max_nodes=self.max_nodes)
 

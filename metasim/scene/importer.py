@@ -7,6 +7,7 @@ of kind ``digit``. What has no counterpart here is dropped, and named.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections import Counter
@@ -266,12 +267,13 @@ def _name_nodes(root: dict[str, Any]) -> None:
     """Number the nodes that would otherwise be called the same."""
     nodes = list(_walk(root))
     often = Counter(node["name"] for node in nodes)
-    seen: Counter[str] = Counter()
+    taken = {name for name, times in often.items() if times == 1}
     for node in nodes:
         base = node["name"]
-        seen[base] += 1
         if often[base] > 1:
-            node["name"] = f"{base}_{seen[base]}"
+            numbered = (f"{base}_{number}" for number in itertools.count(1))
+            node["name"] = next(name for name in numbered if name not in taken)
+            taken.add(node["name"])
 
 
 def _walk(node: dict[str, Any]) -> list[dict[str, Any]]:

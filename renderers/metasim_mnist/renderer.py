@@ -116,6 +116,7 @@ class MnistRenderer(Renderer):
     ) -> None:
         self.image_size = check_size(image_size)
         self.glyphs = load_glyphs(glyphs, split)
+        self.known_categories = {"digit": self.glyphs.classes}
         self.table = pack(self.glyphs.images)
         self.reach = reach(self.glyphs.images)
 

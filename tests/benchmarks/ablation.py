@@ -1,6 +1,7 @@
-"""What each default brings: features x warm start x estimator x head on one experiment.
+"""What each default brings, on one experiment.
 
-Features are prepared once for each seed, kind and warm start, and shared by all variants.
+Features x warm start x estimator x head x discrepancy. What comes before training is prepared
+once for each seed, features, warm start and discrepancy, and shared by all such variants.
 By default one thing at a time is changed, from the defaults with the warm start on and off;
 ``--full`` crosses everything.
 
@@ -16,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from metasim.errors import MetasimError
 from metasim.learn import options as settings
@@ -42,59 +43,77 @@ HEADS: dict[str, settings.Editor] = {
     "gcn deterministic": settings.GCNEditor(head=settings.DeterministicHead()),
     "parametric gaussian": settings.ParametricEditor(),
 }
-Variant = tuple[str, bool, str, str]
+DISCREPANCIES: dict[str, settings.Discrepancy] = {
+    "mmd": settings.MMD(),
+    "mmd without readings": settings.MMD(readings=False),
+}
 
 
-def variants(
-    features: Sequence[str], estimators: Sequence[str], heads: Sequence[str], *, full: bool
-) -> list[Variant]:
-    """(features, warm start, estimator, head); the first of each list is the default."""
+class Variant(NamedTuple):
+    """What is crossed; each is a name in one of the tables above."""
+
+    features: str
+    warm_start: bool
+    estimator: str
+    head: str
+    discrepancy: str
+
+
+def variants(parts: Sequence[Sequence[str]], *, full: bool) -> list[Variant]:
+    """Variants to measure.
+
+    Args:
+        parts: names of features, estimators, heads and discrepancies; the first of each is
+            the default.
+        full: cross everything, instead of changing one at a time.
+    """
+    defaults = [names[0] for names in parts]
     if full:
-        return list(itertools.product(features, (True, False), estimators, heads))
-    found: dict[Variant, None] = {}
-    for warm in (True, False):
-        for kind in features:
-            found[kind, warm, estimators[0], heads[0]] = None
-        for estimator in estimators:
-            found[features[0], warm, estimator, heads[0]] = None
-        for head in heads:
-            found[features[0], warm, estimators[0], head] = None
-    return list(found)
+        chosen = [list(choice) for choice in itertools.product(*parts)]
+    else:
+        chosen = [
+            [*defaults[:place], name, *defaults[place + 1 :]]
+            for place, names in enumerate(parts)
+            for name in names
+        ]
+    found = [Variant(kind, warm, *rest) for warm in (True, False) for kind, *rest in chosen]
+    return list(dict.fromkeys(found))
 
 
 class Shared:
-    """Prepared features of one seed, made when first asked for."""
+    """What comes before training for one seed, made when first asked for."""
 
     def __init__(self, bench: Bench, features: dict[str, settings.Features]) -> None:
         self.bench, self.features = bench, features
-        self._made: dict[tuple[str, bool], tuple[Prepared, float]] = {}
+        self._made: dict[tuple[str, bool, str], tuple[Prepared, float]] = {}
 
-    def get(self, kind: str, warm: bool) -> tuple[Prepared, float]:
-        """What a run with these features and this warm start would begin with."""
-        if (kind, warm) not in self._made:
-            training = changed(self.bench.experiment.training, warm_start=warm)
+    def get(self, variant: Variant) -> tuple[Prepared, float]:
+        """What a run of this variant would begin with."""
+        key = (variant.features, variant.warm_start, variant.discrepancy)
+        if key not in self._made:
             # Prepared for the surrogate, it holds examples; other gradients have no use for them.
-            made = self.bench.prepare(
-                features=(self.features[kind],), training=training, gradient=ESTIMATORS["surrogate"]
+            self._made[key] = self.bench.prepare(
+                features=(self.features[variant.features],),
+                training=changed(self.bench.experiment.training, warm_start=variant.warm_start),
+                discrepancy=DISCREPANCIES[variant.discrepancy],
+                gradient=ESTIMATORS["surrogate"],
             )
-            self._made[kind, warm] = made
-        return self._made[kind, warm]
+        return self._made[key]
 
 
 def measure(
     shared: Shared, variant: Variant, renders: int, epoch_steps: int, goal: float
 ) -> dict[str, Any]:
     """Train one variant in one attempt; W1 along the way, in the attributes' units."""
-    kind, warm, estimator, head = variant
     bench = shared.bench
-    made, preparing = shared.get(kind, warm)
+    made, preparing = shared.get(variant)
     trainer = bench.trainer(
         made,
-        editor=HEADS[head],
-        gradient=ESTIMATORS[estimator],
+        editor=HEADS[variant.head],
+        gradient=ESTIMATORS[variant.estimator],
         training=changed(
             bench.experiment.training,
-            warm_start=warm,
+            warm_start=variant.warm_start,
             max_renders=renders,
             restarts=0,
             epoch_steps=epoch_steps,
@@ -141,7 +160,7 @@ def show(items: Sequence[dict[str, Any]]) -> None:
     """One line for each variant, over its seeds."""
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for item in items:
-        names = ("glyphs", "renders", "features", "warm_start", "estimator", "head")
+        names = ("glyphs", "renders", *Variant._fields)
         groups.setdefault(tuple(item[name] for name in names), []).append(item)
     rows = []
     for (glyphs, renders, *variant), mine in groups.items():
@@ -157,7 +176,7 @@ def show(items: Sequence[dict[str, Any]]) -> None:
         )  # fmt: skip
     table(
         [
-            "glyphs", "budget", "features", "warm", "estimator", "head", "reached",
+            "glyphs", "budget", "features", "warm", "estimator", "head", "discrepancy", "reached",
             "renders to goal", "final W1", "seconds",
         ],
         rows,
@@ -176,12 +195,14 @@ def main() -> None:
     parser.add_argument("--features", type=words, default=list(FEATURES))
     parser.add_argument("--estimators", type=words, default=list(ESTIMATORS))
     parser.add_argument("--heads", type=words, default=list(HEADS))
+    parser.add_argument("--discrepancies", type=words, default=list(DISCREPANCIES))
     parser.add_argument("--full", action="store_true", help="every combination")
     parser.add_argument("--feature-renders", type=int, help="for the simulator's; for a try")
     parser.add_argument("--out", type=Path, required=True, help="JSON lines, appended to")
     args = parser.parse_args()
-    chosen = variants(args.features, args.estimators, args.heads, full=args.full)
-    names = ("name", "seed", "glyphs", "renders", "features", "warm_start", "estimator", "head")
+    parts = (args.features, args.estimators, args.heads, args.discrepancies)
+    chosen = variants(parts, full=args.full)
+    names = ("name", "seed", "glyphs", "renders", *Variant._fields)
     records = Records(args.out, names)
     with tempfile.TemporaryDirectory() as folder:
         for seed in args.seeds:
@@ -204,7 +225,8 @@ def main() -> None:
                 except MetasimError as error:
                     found = {"error": str(error)}
                 records.add({**key, **found, "machine": machine()})
-                say(f"{variant} seed {seed}: {found.get('error', found.get('final_w1'))}")
+                told = found.get("error", found.get("final_w1"))
+                say(f"{', '.join(map(str, variant))}, seed {seed}: {told}")
     show(records.items)
 
 

@@ -69,7 +69,8 @@ def fails(
 
     def check(told: str, step: int, *words: str, code: int = 1) -> str:
         answer = metasim(*blobs, *words)
-        assert answer.code == code
+        assert (answer.code, answer.run) == (code, the_run())
+        assert f"what the run has is kept: {the_run()}" in answer.err
         error: str = answer.data["error"]
         assert told in error
         assert last_good(the_run()) == step
@@ -196,3 +197,23 @@ def test_a_missing_extra_is_told_before_anything_is_done(
     assert not (the_run().parents[1] / "targets").exists()
     assert metasim("train", "--resume", the_run()).code == 0
     assert list(RunDir.open(the_run()).tensorboard_dir.iterdir())
+
+
+def test_a_full_disk_is_told_for_the_curves_too(
+    metasim: Command,
+    fails: Callable[..., str],
+    the_run: Callable[[], Path],
+    after_step: Callable[[int, Callable[[], object]], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+
+    def full(*args: Any, **kwargs: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    words = ("output.tensorboard=true", "training.epoch_steps=2", SCORE)
+    with monkeypatch.context() as patch:
+        after_step(4, lambda: patch.setattr(SummaryWriter, "add_scalar", full))
+        error = fails("tensorboard cannot be written: No space left on device", 3, *words, code=2)
+    assert "output.tensorboard=false" in error
+    assert metasim("train", "--resume", the_run(), "output.tensorboard=false").code == 0

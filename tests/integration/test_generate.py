@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import signal
 from collections.abc import Callable
@@ -12,12 +13,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from pycocotools.coco import COCO
 
 from metasim.data import dataset as writing
 from metasim.data import read_dataset
 from metasim.runs import RunDir
 from metasim.scene.graph import Scene
+from metasim.testing import AnalyticRenderer
 
 Command = Callable[..., Any]
 ROOT = Path(__file__).parents[2]
@@ -169,3 +172,59 @@ def test_a_run_that_has_learned_nothing_yet_is_refused(
     assert answer.code == 2
     assert f"go on with --resume {empty}" in answer.data["error"]
     assert not (tmp_path / "d").exists()
+
+
+def test_of_a_folder_of_runs_the_newest_that_has_learned_counts(
+    metasim: Command, whole: Path, tmp_path: Path
+) -> None:
+    """A start that failed must not hide the runs before it."""
+    runs = tmp_path / "runs"
+    shutil.copytree(whole, runs / whole.name)
+    failed = runs / "99999999-000000-s0"
+    failed.mkdir()
+    shutil.copy(whole / "config.yaml", failed)
+    os.utime(failed / "config.yaml", ns=(2**62, 2**62))
+    answer = metasim("generate", runs, "--count", 2, "--out", tmp_path / "made")
+    assert answer.code == 0
+    manifest = json.loads((tmp_path / "made" / "manifest.json").read_text())
+    assert manifest["source"]["run"] == whole.name
+
+
+def test_classes_that_the_renderer_chooses_are_numbered_alike_too(
+    metasim: Command, tmp_path: Path
+) -> None:
+    """Which digits three images show depends on the seed, what they are called must not."""
+    grammar = yaml.safe_load(PRIOR.read_text())
+    for node in grammar["root"]["children"]:
+        assert node["attributes"].pop("class", None) is not None
+    file = tmp_path / "grammar.yaml"
+    file.write_text(yaml.safe_dump(grammar))
+    found = []
+    for seed in (0, 1):
+        out = tmp_path / str(seed)
+        words = ("--renderer", "mnist", "--count", 3, "--seed", seed, "--out", out)
+        assert metasim("generate", file, *words).code == 0
+        coco = COCO(out / "coco.json")
+        found.append(coco.loadCats(coco.getCatIds()))
+    assert found[0] == found[1]
+    assert [c["name"] for c in found[0]] == [str(n) for n in range(10)]
+
+
+def test_a_dataset_goes_on_with_the_code_it_was_begun_with(
+    metasim: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = tmp_path / "generate_renderer_of_mine.py"
+    text = (
+        "from metasim.testing import AnalyticRenderer\n\nclass Mine(AnalyticRenderer):\n    pass\n"
+    )
+    module.write_text(text)
+    grammar = tmp_path / "grammar.yaml"
+    written = {**(AnalyticRenderer.example or {}), "renderer": {"use": f"{module.stem}:Mine"}}
+    grammar.write_text(yaml.safe_dump(written))
+    words = ("generate", grammar, "--count", 2, "--out", tmp_path / "d")
+    assert metasim(*words).code == 0
+    assert metasim(*words, "--resume").data["rendered"] == 0
+    module.write_text(text + "# edited\n")
+    answer = metasim(*words, "--resume")
+    assert answer.code == 2
+    assert "renderer_code" in answer.data["error"]

@@ -6,12 +6,17 @@ import shutil
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
+from torch import Tensor
 
 from metasim import experiment
 from metasim.config import load_experiment
-from metasim.errors import Interrupted
+from metasim.errors import DataError, Interrupted
+from metasim.learn import preparation
+from metasim.learn.discrepancies import Discrepancy
 from metasim.progress import Silent
 from metasim.render.base import Rendered
 from metasim.runs import RunDir
@@ -116,3 +121,35 @@ def test_renders_that_a_kill_left_go_once_there_is_a_checkpoint(
     (left / f"{'0' * 32}-256.npz").touch()
     ends_as(killed, whole)
     assert not left.exists()
+
+
+def test_too_few_target_images_are_refused_before_anything_is_drawn(
+    smoke: tuple[str, ...], tmp_path: Path, drawn: list[int]
+) -> None:
+    folder = tmp_path / "seven"
+    folder.mkdir()
+    for number in range(7):
+        Image.new("L", (32, 32), number).save(folder / f"{number}.png")
+    loaded = load_experiment(Path(smoke[1]), [*smoke[2:], f"target={{images: {folder}}}"])
+    with pytest.raises(DataError, match=r"at least 8 images.* got 7"):
+        experiment.train(loaded, progress=Silent())
+    assert drawn == []
+
+
+def test_of_a_large_target_so_many_images_are_held_out(
+    smoke: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The test's cost grows with the square of them; what is not held out is learned from."""
+    monkeypatch.setattr(preparation, "_SPLIT", 60)
+    monkeypatch.setattr(preparation, "_MATCHED", 50)
+    learned = []
+    fit = Discrepancy.fit
+
+    def noted(self: Discrepancy, target: Tensor, **more: Any) -> None:
+        learned.append(len(target))
+        fit(self, target, **more)
+
+    monkeypatch.setattr(Discrepancy, "fit", noted)
+    summary = experiment.train(load_experiment(Path(smoke[1]), smoke[2:]), progress=Silent())
+    assert summary["held_out"] == 15
+    assert learned == [120 - 15]

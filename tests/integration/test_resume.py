@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from metasim.learn.checkpoint import read_checkpoint, write_checkpoint
+from metasim.learn.trainer import Trainer
 from metasim.runs import RunDir
 
 Command = Callable[..., Any]
@@ -249,3 +251,95 @@ def test_two_processes_cannot_train_in_one_run(metasim: Command, stopped: Path) 
         answer = metasim("train", "--resume", stopped)
     assert answer.code == 2
     assert "one process at a time" in answer.data["error"]
+
+
+def test_a_run_stopped_after_its_last_step_is_judged_once_it_goes_on(
+    metasim: Command,
+    smoke: tuple[str, ...],
+    the_run: Callable[[], Path],
+    ends_as: EndsAs,
+    whole: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With a slow renderer judging takes long; a stop that is asked for must not be forgotten."""
+    judge = Trainer.judge
+
+    def stopped(self: Trainer) -> Any:
+        signal.raise_signal(signal.SIGTERM)
+        return judge(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "judge", stopped)
+        answer = metasim(*smoke)
+    assert (answer.code, answer.run) == (130, the_run())
+    assert "stopped after the last step" in answer.data["error"]
+    assert not (the_run() / "summary.json").exists()
+    ends_as(the_run(), whole)
+
+
+def test_what_was_learned_so_far_is_in_a_stopped_runs_report(
+    metasim: Command, smoke: tuple[str, ...], stop: Stop, the_run: Callable[[], Path]
+) -> None:
+    stop(9, *smoke, "training.images_every=2")
+    found = RunDir.open(the_run()).read_evaluation()
+    assert found is not None
+    values = found["attributes"]["digit.yaw"]
+    assert {len(values[which]) for which in ("prior", "learned")} == {500, 400}
+    assert metasim("report", the_run()).data["distances"]["digit.yaw"].keys() >= {"learned"}
+
+
+def test_other_threads_are_told_and_agree_to_rounding(
+    metasim: Command,
+    smoke: tuple[str, ...],
+    stop: Stop,
+    the_run: Callable[[], Path],
+    whole: Path,
+) -> None:
+    threads = torch.get_num_threads()
+    stop(3, *smoke)
+    try:
+        torch.set_num_threads(threads + 1)
+        answer = metasim("train", "--resume", the_run())
+    finally:
+        torch.set_num_threads(threads)
+    assert f"computed with {threads} threads, cpu until here" in answer.err
+    assert f"goes on with {threads + 1} threads, cpu" in answer.err
+    wanted = RunDir.open(whole).read_summary()
+    assert answer.data["renders"] == wanted["renders"]
+    assert answer.data["discrepancy"] == pytest.approx(wanted["discrepancy"], rel=0.05, abs=0.01)
+
+
+@pytest.mark.parametrize("which", ["target", "task"])
+def test_a_run_whose_images_were_changed_is_refused(
+    metasim: Command,
+    smoke: tuple[str, ...],
+    stop: Stop,
+    the_run: Callable[[], Path],
+    tmp_path: Path,
+    which: str,
+) -> None:
+    grammar, folder = ROOT / "assets/grammars/mnist_rot_target.yaml", tmp_path / "drawn"
+    drawn = ("--renderer", "mnist", "--count", 80, "--out", folder)
+    assert metasim("generate", grammar, *drawn).code == 0
+    if which == "target":
+        words = [word for word in smoke if not word.startswith("target.")]
+        words.append(f"target={{images: {folder / 'images'}}}")
+        setting, images = "target.images", folder / "images"
+    else:
+        images = tmp_path / "by class"
+        for name in ("3", "7"):
+            (images / name).mkdir(parents=True)
+            for number in range(4):
+                path = folder / "images" / f"{4 * (name == '7') + number:06d}.png"
+                shutil.copy(path, images / name)
+        words = [*smoke, f"task.images={images}"]
+        setting = "task.images"
+    stop(2, *words)
+    first = sorted(images.rglob("*.png"))[0]
+    kept = first.read_bytes()
+    Image.new("RGB", (32, 32), "white").save(first)
+    answer = metasim("train", "--resume", the_run())
+    assert answer.code == 2
+    assert f"must find the images of {setting} as they were" in answer.data["error"]
+    first.write_bytes(kept)
+    assert metasim("train", "--resume", the_run()).code == 0

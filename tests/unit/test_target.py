@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -206,3 +208,32 @@ def test_images_of_one_colour_are_refused(blobs: Blobs, folder: Path) -> None:
     save_images(folder / "grey", np.full((9, *SIZE, 3), 77, np.uint8), [f"{i}" for i in range(9)])
     with pytest.raises(DataError, match="must show something"):
         load_target(blobs(target={"images": "grey"}), SIZE, Silent())
+
+
+RENDERER = """\
+from metasim.testing import AnalyticRenderer
+from dataclasses import replace
+
+class Mine(AnalyticRenderer):
+    def render(self, scenes):
+        drawn = super().render(scenes)
+        return replace(drawn, images=drawn.images // SHARE)
+"""
+
+
+def test_a_target_is_drawn_anew_once_its_renderers_code_is_another(
+    blobs: Blobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the same name, options and image size: nothing but the file tells."""
+    module = tmp_path / "target_renderer_of_mine.py"
+    target = {"grammar": "blobs.yaml", "count": 10, "renderer": {"use": f"{module.stem}:Mine"}}
+    found = []
+    for share in ("1", "2", "1"):
+        module.write_text(RENDERER.replace("SHARE", share))
+        monkeypatch.delitem(sys.modules, module.stem, raising=False)
+        importlib.invalidate_caches()
+        shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
+        found.append(load_target(blobs(target=target), SIZE, Silent()).images)
+    assert np.array_equal(found[0] // 2, found[1])
+    assert np.array_equal(found[0], found[2])
+    assert len(list((tmp_path / "results" / "targets").iterdir())) == 2

@@ -19,7 +19,6 @@ from metasim.learn.discrepancies.kernels import (
     Product,
     RationalQuadratic,
     Selected,
-    median_distance,
     squared_distances,
 )
 from metasim.learn.discrepancies.make import make_discrepancy
@@ -61,7 +60,6 @@ __all__ = [
     "jmmd2",
     "kid",
     "make_discrepancy",
-    "median_distance",
     "mmd2",
     "scores",
     "sliced_wasserstein",

@@ -24,7 +24,6 @@ __all__ = [
     "frozen_scale",
     "kernel_sums",
     "mean_kernel",
-    "median_distance",
     "pooled",
     "squared_distances",
 ]
@@ -64,16 +63,6 @@ def pooled(target: Tensor, reference: Tensor | None = None) -> Tensor:
     """
     parts = [target] if reference is None else [target, reference]
     return torch.cat([_thinned(part, _SAMPLE) for part in parts])
-
-
-def median_distance(y: Tensor) -> Tensor:
-    """The median distance between two different rows of ``y``, (N, D) -> ().
-
-    Of two middle values the lower; at most 1000 rows, evenly spread, are looked at.
-    """
-    if len(y) < 2:
-        raise DataError(f"a median distance needs at least 2 feature vectors, got {len(y)}")
-    return torch.pdist(_thinned(y, _SAMPLE).detach()).median()
 
 
 def frozen_scale(pool: Tensor) -> float:

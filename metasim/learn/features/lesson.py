@@ -51,6 +51,7 @@ class Truth:
 
 _LARGEST = 96
 _STRIDE = 8
+_DENSE = 1024  # instance ids up to here index a table as they are
 _QUANTILE, _AROUND = 0.9, 1.3  # a window holds nearly every instance, with some room around it
 
 
@@ -147,14 +148,19 @@ class Lesson:
     def cells_of(self, rendered: Rendered) -> Tensor:
         """Bool (B, G, h, w), the cells that show some of each node."""
         place_of = {name: place for place, name in enumerate(self.names)}
-        most = int(rendered.instances.max(initial=0))
-        owner = torch.full((len(rendered), most + 1), -1)
+        ranks = rendered.instances
+        most = int(ranks.max(initial=0))
+        ids = np.arange(min(most, _DENSE) + 1)
+        if most > _DENSE:  # colours for example; their ranks index the table
+            ids, ranks = np.unique(ranks, return_inverse=True)
+        rank_of = {int(id_): rank for rank, id_ in enumerate(ids)}
+        owner = torch.full((len(rendered), len(ids)), -1)
         for row, labels in zip(owner, rendered.labels, strict=True):
             for label in labels:
-                if label.name in place_of and label.instance <= most:
-                    row[label.instance] = place_of[label.name]
-        instances = torch.from_numpy(rendered.instances).long()
-        node = owner.gather(1, instances.flatten(1)).view(instances.shape)
+                if label.name in place_of and label.instance in rank_of:
+                    row[rank_of[label.instance]] = place_of[label.name]
+        ranked = torch.from_numpy(ranks).long().reshape(rendered.instances.shape)
+        node = owner.gather(1, ranked.flatten(1)).view(ranked.shape)
         masks = torch.stack([node == place for place in range(len(self.names))], dim=1)
         return F.adaptive_max_pool2d(masks.float(), self.cells) > 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -62,7 +62,13 @@ class GradientEstimator(ABC):
 
     With w the discrepancy's witness function, the exact gradient is
     ``E[w(features(scene)) * d log q(scene)]``, or, along the draw, ``E[dw/du * du]``.
+
+    Attributes:
+        explores: whether it learns from how draws around a value differ, so that a head
+            that makes one value must be drawn around it.
     """
+
+    explores: ClassVar[bool] = False
 
     def study(  # noqa: B027 - most learn nothing
         self, examples: Sequence[Examples], generator: torch.Generator

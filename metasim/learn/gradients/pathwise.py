@@ -19,7 +19,10 @@ class PathwiseEstimator(GradientEstimator):
         latent = edit.latent.detach().requires_grad_()
         features = objective.differentiable(step.scenes, latent, step.batch.name_id, step.generator)
         value = objective.discrepancy.value(features)
-        (slope,) = torch.autograd.grad(value, latent)
+        slope = torch.zeros_like(latent)
+        if value.requires_grad:  # not where no scene of the batch has anything to learn
+            (found,) = torch.autograd.grad(value, latent, allow_unused=True)
+            slope = slope if found is None else found
         features = features.detach()
         compare = objective.discrepancy.compare
         loss = along(edit, slope, step.distribution, lambda: advantage(compare(features)))

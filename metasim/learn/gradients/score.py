@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from metasim.learn.gradients.base import Estimate, GradientEstimator, Step, advantage
 from metasim.learn.objective import Objective
 
@@ -14,6 +16,8 @@ class ScoreFunctionEstimator(GradientEstimator):
     The reward of an image is its own witness value, not the whole set's discrepancy: the
     signal is tens of times stronger. Its baseline is taken from the other images.
     """
+
+    explores: ClassVar[bool] = True
 
     def estimate(self, step: Step, objective: Objective) -> Estimate:
         """Render the draw and weigh its log density by how much it was worth."""

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from metasim.errors import TrainingError
 from metasim.learn.examples import Examples
 from metasim.learn.gradients.base import Estimate, GradientEstimator, Step, advantage, along
 from metasim.learn.objective import Objective
@@ -116,6 +117,12 @@ class SurrogateEstimator(GradientEstimator):
             past = self.memory[pick]
             predicted = self.network(past.nodes, past.scene, len(past))
             loss = (predicted - past.features).square().mean()
+            # Of features that are no numbers the trainer tells.
+            if not bool(loss.isfinite()) and bool(past.features.isfinite().all()):
+                raise TrainingError(
+                    "the surrogate of the renderer must stay finite, but what it predicts is not: "
+                    "choose another gradient"
+                )
             self.optimiser.zero_grad()
             loss.backward()
             self.optimiser.step()

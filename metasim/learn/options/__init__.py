@@ -44,9 +44,10 @@ from metasim.learn.options.gradient import (
     ScoreFunction,
     Surrogate,
 )
-from metasim.learn.options.training import Task, Training
+from metasim.learn.options.training import LEAST_TARGET, Task, Training
 
 __all__ = [
+    "LEAST_TARGET",
     "MMD",
     "SPSA",
     "AutoGradient",

@@ -36,8 +36,9 @@ class DeterministicHead(Options):
     """One new value for each attribute, as published; spread comes from the prior alone.
 
     Attributes:
-        exploration: deviation of the sampling around the value, in half ranges, used by
-            estimators that sample; the published setting is 0.02 of the range.
+        exploration: deviation of the draws around the value, in half ranges, that the score
+            function and the task loss learn from; nothing else is drawn with it. The
+            published setting is 0.02 of the range.
     """
 
     use: Literal["deterministic"] = "deterministic"

@@ -9,7 +9,10 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from metasim.learn.options.base import Options, Share
 
-__all__ = ["Task", "Training"]
+__all__ = ["LEAST_TARGET", "Task", "Training"]
+
+LEAST_TARGET = 8
+"""The fewest target images: a quarter of them is held out, and two make a distance."""
 
 
 class Training(Options):

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 PLUGIN = """\
+from pathlib import Path
+
 from metasim.render import Renderer
 
 
@@ -30,6 +32,16 @@ class Other(Toy):
 
     def __init__(self, image_size: list[int], blur: float = 1.0) -> None:
         self.image_size = tuple(image_size)
+
+    def render_tensor(self, scenes):
+        raise AssertionError
+
+
+class Filed(Toy):
+    differentiable = frozenset({"x"})
+
+    def __init__(self, glyphs: str | Path = "digits", name: str = "") -> None:
+        self.image_size = (8, 8)
 
     def render_tensor(self, scenes):
         raise AssertionError

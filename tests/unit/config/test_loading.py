@@ -141,6 +141,32 @@ def test_an_option_is_a_path_only_where_it_begins_like_one(write: Write, folder:
     }
 
 
+def test_an_option_that_is_declared_a_path_is_one_where_it_is_there(
+    write: Write, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a run would draw other glyphs when it is resumed from another folder."""
+    for name in ("digits", "mine", "theirs"):
+        (folder / name).mkdir()
+    path = write(
+        "grammar: grammar.yaml\n"
+        "target: {grammar: grammar.yaml, renderer: {options: {glyphs: theirs}}}\n"
+        "renderer: {use: 'toy_for_config:Filed', options: {glyphs: mine, name: mine}}\n"
+    )
+    found = load_experiment(path)
+    assert found.renderer.options == {"glyphs": str(folder / "mine"), "name": "mine"}
+    assert target_of(found).renderer.options == {
+        "glyphs": str(folder / "theirs"),
+        "name": "mine",
+    }
+    for written, wanted in (("digits", "digits"), ("nowhere", "nowhere")):
+        found = load_experiment(path, [f"renderer.options.glyphs={written}"])
+        assert found.renderer.options["glyphs"] == wanted
+    (folder / "here" / "own").mkdir(parents=True)
+    monkeypatch.chdir(folder / "here")
+    found = load_experiment(path, ["renderer.options.glyphs=own"])
+    assert found.renderer.options["glyphs"] == str(folder / "here" / "own")
+
+
 def test_the_targets_renderer_takes_over_what_it_shares_with_the_learners(write: Write) -> None:
     common = (
         "grammar: grammar.yaml\n"

@@ -314,6 +314,15 @@ def test_something_must_be_learned(write: Write, folder: Path) -> None:
     assert "nothing can be learned" in found[0].message
 
 
+def test_a_pathwise_gradient_needs_every_learnable_attribute_to_be_differentiable(
+    write: Write,
+) -> None:
+    text = HEAD.replace("Toy", "Filed") + TARGET + "gradient: {use: pathwise}\n"
+    (found,) = mistakes(write(text))
+    assert found.key == "gradient.use"
+    assert "differentiable in digit.yaw, which 'toy_for_config:Filed' is not" in found.message
+
+
 def test_a_pathwise_gradient_needs_a_differentiable_renderer(write: Write) -> None:
     text = HEAD + TARGET + "gradient: {use: pathwise}\n"
     (found,) = mistakes(write(text))

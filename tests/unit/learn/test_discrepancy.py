@@ -12,7 +12,8 @@ from torch import Tensor
 
 from metasim.errors import ConfigError, DataError, RunError
 from metasim.learn import options
-from metasim.learn.discrepancies import RBF, Discrepancy, make_discrepancy, median_distance, mmd2
+from metasim.learn.discrepancies import RBF, Discrepancy, make_discrepancy, mmd2
+from metasim.learn.discrepancies.kernels import frozen_scale
 
 EVERY: dict[str, options.Discrepancy] = {
     "mmd": options.MMD(),
@@ -194,10 +195,10 @@ def test_the_bandwidth_is_the_median_frozen_and_widened_by_the_reference(name: s
     key = "bandwidth_trunk" if name == "jmmd" else "bandwidth"
     alone, pooled = fitted(name, target), fitted(name, target, wide)
     both = torch.cat([target, wide])[:, :4]
-    assert alone.describe()[key] == pytest.approx(float(median_distance(target[:, :4])))
-    assert pooled.describe()[key] == pytest.approx(float(median_distance(both)))
+    assert alone.describe()[key] == pytest.approx(frozen_scale(target[:, :4]))
+    assert pooled.describe()[key] == pytest.approx(frozen_scale(both))
     alone.value(draw(2, 50, scale=30.0))
-    assert alone.describe()[key] == pytest.approx(float(median_distance(target[:, :4])))
+    assert alone.describe()[key] == pytest.approx(frozen_scale(target[:, :4]))
 
 
 @pytest.mark.parametrize("name", WITH_BANDWIDTH)

@@ -27,7 +27,6 @@ from metasim.learn.discrepancies import (
     fourier_mmd2,
     jmmd2,
     kid,
-    median_distance,
     mmd2,
     scores,
     sliced_wasserstein,
@@ -140,7 +139,7 @@ def test_the_biased_estimate_is_too_large_and_the_unbiased_one_is_not() -> None:
 
 def test_a_bandwidth_a_fiftieth_of_the_median_is_refused() -> None:
     pool = draw(0, 100, 16)
-    scale = float(median_distance(pool))
+    scale = frozen_scale(pool)
     with pytest.raises(ConfigError, match=r"too small.*larger bandwidths"):
         mean_kernel(RBF([scale / 50]), pool)
     with pytest.raises(ConfigError, match=r"too large.*smaller bandwidths"):
@@ -148,11 +147,8 @@ def test_a_bandwidth_a_fiftieth_of_the_median_is_refused() -> None:
     assert 0.3 < mean_kernel(RBF([scale]), pool) < 0.9
 
 
-def test_median_distance_is_the_median_over_pairs() -> None:
-    y = torch.tensor([[0.0], [1.0], [3.0]])  # distances 1, 3, 2
-    assert float(median_distance(y)) == 2.0
-    with pytest.raises(DataError, match="at least 2"):
-        median_distance(y[:1])
+def test_the_scale_is_the_median_over_pairs() -> None:
+    assert frozen_scale(torch.tensor([[0.0], [1.0], [3.0]])) == 2.0  # distances 1, 3, 2
 
 
 def test_the_scale_falls_back_to_the_mean_and_refuses_a_constant() -> None:

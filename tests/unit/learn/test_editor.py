@@ -15,7 +15,7 @@ from torch.distributions import Categorical, MixtureSameFamily, MultivariateNorm
 
 from metasim.learn import options
 from metasim.learn.codec import SceneCodec
-from metasim.learn.editor import EditDistribution, SceneEditor, make_editor
+from metasim.learn.editor import EditDistribution, SceneEditor, edit_scenes, make_editor
 from metasim.scene.grammar import SceneGrammar
 from metasim.scene.graph import Scene
 
@@ -393,3 +393,28 @@ def test_held_deviations_leave_the_means_as_they_are() -> None:
     assert bool((diagonal[mask] == 0.1).all())
     assert not bool(held.scale.tril(-1).any())
     assert bool((diagonal[~mask] == 1).all())
+
+
+def test_a_deterministic_head_makes_one_value_and_is_drawn_around_it_to_explore() -> None:
+    """Its exploration must not show in what it makes: datasets, p-values, learned values."""
+    model, scenes = editor("gcn", "deterministic", noise=0), sample(6)
+    batch = CODEC.encode(scenes)
+    made = model.made(batch, generator())
+    for seed in (1, 2):
+        assert torch.equal(made.sample(generator(seed)).latent[made.mask], _means(made))
+    explored = [model(batch, generator()).sample(generator(seed)).latent for seed in (1, 2)]
+    away = torch.cat([(latent - made.mean[:, 0])[made.mask] for latent in explored])
+    assert float(away.detach().std()) == pytest.approx(HEADS["deterministic"].exploration, rel=0.5)
+    assert edit_scenes(model, scenes, 1) == edit_scenes(model, scenes, 2)
+    assert edit_scenes(model, scenes, 1, explore=True) != edit_scenes(model, scenes, 1)
+
+
+def _means(distribution: EditDistribution) -> Tensor:
+    return distribution.mean[:, 0][distribution.mask]
+
+
+@pytest.mark.parametrize("head", ["gaussian", "mixture"])
+def test_other_heads_make_what_they_are_drawn_from(head: str) -> None:
+    model, batch = editor("gcn", head), CODEC.encode(sample(3))
+    made, drawn = model.made(batch, generator()), model(batch, generator())
+    assert torch.equal(made.scale, drawn.scale)

@@ -134,3 +134,14 @@ class Broken(AnalyticRenderer):
 def test_a_renderer_s_faults_are_named(fault: Any, message: str) -> None:
     with pytest.raises(RenderError, match=message):
         draw(Broken(fault), scenes(2))
+
+
+def test_tensors_that_were_detached_are_told() -> None:
+    class Detached(AnalyticRenderer):
+        def render_tensor(self, *given: Any) -> Tensor:
+            return super().render_tensor(*given).detach()
+
+    batch = CODEC.encode(scenes())
+    latent = torch.zeros(batch.value.shape, requires_grad=True)
+    with pytest.raises(RenderError, match=r"render_tensor\(\) of Detached must return images that"):
+        objective(Images(), Detached()).differentiable(scenes(), latent, batch.name_id, generator())

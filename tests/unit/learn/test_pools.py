@@ -78,3 +78,22 @@ def test_scenes_with_any_number_of_a_node_are_matched(count: object) -> None:
     nodes = list(itertools.chain.from_iterable(s.nodes[1:] for s in scenes))
     assert len(pool.weights) == len(pool.latent) == len(nodes)
     assert float(pool.weights @ pool.latent[:, 0]) == pytest.approx(0.6, abs=0.15)
+
+
+def test_a_node_that_no_render_has_gets_no_pool() -> None:
+    full = [GRAMMAR.sample(stream(0, i)) for i in range(20)]
+    bare = [Scene(scene.nodes[:1], scene.seed) for scene in full]
+    seen = torch.arange(40.0).view(20, 2)
+    assert match(CODEC, bare, seen, seen[:10], {}) == []
+
+
+def test_images_most_of_which_are_equal_are_matched() -> None:
+    """As where most scenes are empty: the median distance is then no measure."""
+    scenes = [GRAMMAR.widened().sample(stream(0, i)) for i in range(40)]
+    seen = torch.zeros(40, 1)
+    seen[::5] = 1.0
+    target = torch.zeros(40, 1)
+    target[::8] = 1.0
+    (pool,) = match(CODEC, scenes, seen, target, {})
+    assert bool(pool.weights.isfinite().all())
+    assert float(pool.weights.sum()) == pytest.approx(1, abs=1e-5)

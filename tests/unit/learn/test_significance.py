@@ -119,7 +119,7 @@ def test_every_discrepancy_lends_its_kernel(settings: options.Discrepancy) -> No
     held_out = images(60, 0)
     far, near = (
         permutation_p_value(
-            images(60, shift), held_out, discrepancy=discrepancy, permutations=199, generator=rng
+            images(60, shift), held_out, kernel=discrepancy.kernel, permutations=199, generator=rng
         )
         for shift in (1.0, 0.0)
     )

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from metasim.errors import DataError
+from metasim.errors import DataError, TrainingError
 from metasim.learn.codec import SceneCodec
 from metasim.learn.editor import Edit, EditDistribution, make_editor
 from metasim.learn.features.base import to_tensor
@@ -238,7 +238,7 @@ def test_the_state_is_taken_over(reward: TaskReward) -> None:
     kept = {name: tensor.clone() for name, tensor in before["network"].items()}
     reward._learn(reward.network, to_tensor(images), (~upright).long(), 1)
     assert any(not torch.equal(kept[n], t) for n, t in reward.network.state_dict().items())
-    reward.load_state_dict({"network": kept, "accuracy": 0.5})
+    reward.load_state_dict({**before, "network": kept, "accuracy": 0.5})
     assert all(torch.equal(kept[n], t) for n, t in reward.network.state_dict().items())
     assert reward.accuracy == 0.5
 
@@ -308,8 +308,35 @@ def test_renders_of_a_class_without_validation_images_teach_nothing(reward: Task
 def test_renders_of_other_classes_alone_are_refused(reward: TaskReward) -> None:
     upright = torch.arange(64) % 2 == 0
     drawn = bars(upright, torch.zeros(64, dtype=torch.bool), np.random.default_rng(2))
+    others = with_class(drawn, "one", torch.arange(64))
+    for _ in range(7):  # by chance a few batches can lack a class that is there
+        one_step(reward, others)
+    kept = reward.state_dict()
     with pytest.raises(DataError, match=r"it drew one, and they show a, b: give task\.images"):
+        one_step(reward, others)
+    reward.load_state_dict(kept)
+    with pytest.raises(DataError, match="it drew one"):
+        one_step(reward, others)
+
+
+def test_what_was_seen_before_a_stop_counts_after_it(reward: TaskReward) -> None:
+    """Else a run could go on for ever, and yet not be resumed at a batch without a known class."""
+    upright = torch.arange(64) % 2 == 0
+    drawn = bars(upright, torch.zeros(64, dtype=torch.bool), np.random.default_rng(2))
+    one_step(reward, drawn)
+    kept = reward.state_dict()
+    reward._drawn, reward._images = set(), 0  # as in a new process
+    reward.load_state_dict(kept)
+    for _ in range(9):
         one_step(reward, with_class(drawn, "one", torch.arange(64)))
+
+
+def test_a_task_network_that_diverges_is_told(reward: TaskReward) -> None:
+    upright = torch.arange(64) % 2 == 0
+    drawn = bars(upright, torch.zeros(64, dtype=torch.bool), np.random.default_rng(2))
+    reward.options = reward.options.model_copy(update={"lr": 1e20})
+    with pytest.raises(TrainingError, match=r"the task network .* with a lower task\.lr"):
+        one_step(reward, drawn)
 
 
 def test_an_unknown_class_has_no_index() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -204,7 +205,7 @@ def test_a_step_that_ruins_one_weight_is_refused(
         parameters[-1].data.view(-1)[-1] = weight
 
     monkeypatch.setattr(trainer.optimiser, "step", ruin)
-    with pytest.raises(TrainingError, match=f"at step 0 of attempt 0 .* came to {weight:.3g}"[:-6]):
+    with pytest.raises(TrainingError, match=re.escape(f"came to {abs(weight):.3g}, where")):
         train(trainer)
     assert trainer.step == 0
 

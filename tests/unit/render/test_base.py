@@ -52,8 +52,14 @@ def test_what_fits_is_handed_through():
         ({"labels": None}, "labels must hold 3 tuples, one for each scene, got NoneType"),
         ({"labels": ((), None, ())}, "image 1 of the batch: must be a tuple of Label"),
         ({"labels": ((), (), ({"instance": 1},))}, "image 2 of the batch: .* Label, got dict"),
-        (labelled(instance=0), "an instance must be at least 1, got 0"),
+        (labelled(instance=0), "a whole number of at least 1, got 0"),
+        (labelled(instance=None), "a whole number of at least 1, got None"),
         (labelled(node=7), "one of the scene's 1, got 7"),
+        (labelled(node=0.0), "one of the scene's 1, got 0.0"),
+        (labelled(box=None), r"four whole numbers \(x0, y0, x1, y1\), got None"),
+        (labelled(box=(0, 0, 1)), r"four whole numbers .* got \(0, 0, 1\)"),
+        (labelled(box=(0, 0, 1.5, 1)), "four whole numbers .* got"),
+        (labelled(visible=None), "a share from 0 to 1, got None"),
         (labelled(name="car"), "must be those of node 0, 'scene' and 'scene', got 'car'"),
         (labelled(category=3), "a category must be text and not empty, got 3"),
         (labelled(visible=5.0), "a share from 0 to 1, got 5.0"),
@@ -114,18 +120,22 @@ def test_a_renderer_is_closed_at_the_end_of_a_with_block_even_after_an_error():
 class Sticks(Renderer):
     kinds: ClassVar = {}
 
+    def __init__(self, problem=None):
+        self.problem = problem or OSError("cannot close")
+
     def render(self, scenes):
         raise NotImplementedError
 
     def close(self):
-        raise OSError("cannot close")
+        raise self.problem
 
 
-def test_a_renderer_that_cannot_close_is_told_but_hides_no_other_error():
-    told = "closing the renderer Sticks raised OSError: cannot close"
-    with pytest.raises(RenderError, match=told), Sticks():
+@pytest.mark.parametrize("problem", [OSError("cannot close"), SystemExit(0)])
+def test_a_renderer_that_cannot_close_is_told_but_hides_no_other_error(problem):
+    told = f"closing the renderer Sticks raised {type(problem).__name__}: {problem}"
+    with pytest.raises(RenderError, match=told), Sticks(problem):
         pass
-    with pytest.raises(KeyError), Sticks():
+    with pytest.raises(KeyError), Sticks(problem):
         raise KeyError("first")
 
 

@@ -236,17 +236,22 @@ def test_widened_makes_the_learnable_uniform_and_leaves_the_rest():
             "yaw": {"prior": normal(0, 10), "range": [0, 360], "periodic": True, "mutable": True},
             "x": {"prior": normal(32, 1), "range": [10, 50], "mutable": True},
             "size": {"prior": normal(1, 0.1)},
+            "level": {"prior": normal(1, 0.1)},
             "class": {"prior": {"choice": {"values": ["a"]}}},
         },
-        correlations=[{"between": ["x", "yaw"], "value": 0.9}],
+        correlations=[
+            {"between": ["x", "yaw"], "value": 0.9},
+            {"between": ["size", "level"], "value": 0.9},
+        ],
     )
     before = one.model_dump()
     wide = one.widened()
-    values = drawn(wide, 3000, "yaw", "x", "size")
+    values = drawn(wide, 3000, "yaw", "x", "size", "level")
     assert stats.kstest(values[:, 0], stats.uniform(0, 360).cdf).pvalue > 0.001
     assert stats.kstest(values[:, 1], stats.uniform(10, 40).cdf).pvalue > 0.001
     assert stats.kstest(values[:, 2], stats.norm(1, 0.1).cdf).pvalue > 0.001
     assert abs(stats.spearmanr(values[:, 0], values[:, 1]).statistic) < 0.05
+    assert stats.spearmanr(values[:, 2], values[:, 3]).statistic > 0.85
     assert list(wide.learnable) == list(one.learnable)
     assert one.model_dump() == before
     assert wide.widened() == wide
@@ -340,6 +345,15 @@ def test_attributes_that_contradict_themselves_are_refused(attribute, said):
             },
             "contradict one another",
         ),
+        (
+            {
+                "correlations": [
+                    {"between": ["x", "y"], "value": 0.8},
+                    {"between": ["y", "x"], "value": -0.8},
+                ]
+            },
+            "two are given for one pair",
+        ),
         ({"children": [{"name": "digit", "kind": "digit"}]}, "two nodes are called 'digit'"),
         ({"name": "7up"}, "pattern"),
         ({"kind": "a b"}, "pattern"),
@@ -350,6 +364,41 @@ def test_nodes_that_contradict_themselves_are_refused(fields, said):
     numbers = {name: {"prior": normal(0, 1)} for name in ("x", "y", "w")}
     with pytest.raises(ValidationError, match=said):
         grammar(numbers, **fields)
+
+
+@pytest.mark.parametrize(
+    "prior",
+    [
+        {"choice": {"values": [3, 1, 2]}},
+        {"mixture": {"components": [normal(200, 5), normal(90, 5)]}},
+        {"mixture": {"components": [normal(90, 30), normal(95, 30)]}},
+    ],
+)
+def test_a_rank_correlation_of_what_has_no_order_is_refused(prior):
+    """Its quantiles fall somewhere, so the correlation would come out weaker or reversed."""
+    numbers = {"x": {"prior": normal(0, 1)}, "y": {"prior": prior}}
+    grammar(numbers)
+    with pytest.raises(ValidationError, match=r"'y' is correlated, so .* in rising order"):
+        grammar(numbers, correlations=[{"between": ["x", "y"], "value": 0.5}])
+
+
+@pytest.mark.parametrize(
+    "prior",
+    [
+        {"choice": {"values": [1, 2, 3]}},
+        {"choice": {"values": ["small", "large"]}},
+        {"mixture": {"components": [normal(90, 5), normal(200, 5)]}},
+        {"truncated_normal": {"mean": 90, "std": 30, "low": 80}},
+    ],
+)
+def test_what_has_an_order_may_be_correlated(prior):
+    numbers = {"x": {"prior": normal(0, 1)}, "y": {"prior": prior}}
+    one = grammar(numbers, correlations=[{"between": ["x", "y"], "value": 0.9}])
+    order = prior.get("choice", {}).get("values", [])
+    rng = np.random.default_rng(0)
+    pairs = [one.sample(rng).nodes[1].attributes for _ in range(500)]
+    y = [order.index(p["y"]) if p["y"] in order else p["y"] for p in pairs]
+    assert stats.spearmanr([p["x"] for p in pairs], y).statistic > 0.7
 
 
 # --- the grammars that ship ---------------------------------------------------------------

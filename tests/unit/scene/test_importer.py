@@ -442,3 +442,10 @@ def test_files_that_are_no_generator_configuration(tmp_path: Path, text: str, sa
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read: No such file"):
         import_generator(tmp_path / "nowhere.json")
+
+
+def test_a_number_that_another_name_has_already_is_passed_over(tmp_path: Path) -> None:
+    children = [{"class": ["Deterministic", c], "attributes": {}} for c in ("Car", "Car", "Car 1")]
+    found = run(tmp_path, config(*children, mutable=[])).grammar
+    assert list(found.nodes)[1:] == ["car_2", "car_3", "car_1"]
+    assert [node.kind for node in found.root.children] == ["car", "car", "car_1"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,23 @@ def lesson(make_grammar: Any, make_renderer: Any) -> Lesson:
     codec = SceneCodec(make_grammar(count=2))
     labels = make_renderer().render([scene({"x": 5.0}, {"x": 20.0})]).labels
     return make_lesson(codec, labels, (24, 24))
+
+
+def test_ids_of_any_size_say_the_same(lesson: Lesson, make_renderer: Any) -> None:
+    """A renderer may write colours; a table as long as the largest would take all memory."""
+    rendered = make_renderer().render([scene({"x": 5.0}, {"x": 20.0}), scene({"x": 12.0})])
+    renamed = {1: 2**31 - 1, 2: 2000}
+    instances = rendered.instances.copy()
+    for old, new in renamed.items():
+        instances[rendered.instances == old] = new
+    labels = tuple(
+        tuple(replace(label, instance=renamed[label.instance]) for label in mine)
+        for mine in rendered.labels
+    )
+    large = Rendered(rendered.images, instances, labels)
+    cells = lesson.cells_of(rendered)
+    assert bool(cells.any())
+    assert torch.equal(lesson.cells_of(large), cells)
 
 
 def truth_of(lesson: Lesson, renderer: Any, *scenes: Scene) -> tuple[Truth, Rendered]:

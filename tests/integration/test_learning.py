@@ -1,0 +1,139 @@
+"""Learning learns: from the first scene to the summary, and with whatever a grammar may hold."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from metasim.config import load_experiment
+from metasim.learn.options import SimulatorFeatures
+from metasim.testing import AnalyticRenderer
+
+Command = Callable[..., Any]
+ROOT = Path(__file__).parents[2]
+SHIPPED = sorted((ROOT / "experiments").rglob("*.yaml"))
+ESTIMATORS = ("pathwise", "finite_difference", "spsa", "score_function", "surrogate")
+
+
+def blobs(folder: Path, **target: float) -> Path:
+    """An experiment of blobs in ``folder``, whose target has other means."""
+    prior = copy.deepcopy(AnalyticRenderer.example)
+    assert prior is not None
+    wanted = copy.deepcopy(prior)
+    (blob,) = wanted["root"]["children"]
+    for name, mean in target.items():
+        blob["attributes"][name]["prior"]["normal"]["mean"] = mean
+    (folder / "prior.yaml").write_text(yaml.safe_dump(prior))
+    (folder / "target.yaml").write_text(yaml.safe_dump(wanted))
+    experiment = {
+        "grammar": "prior.yaml",
+        "renderer": {"use": "metasim.testing:AnalyticRenderer"},
+        "target": {"grammar": "target.yaml", "count": 120},
+        "features": {"use": "pixels"},
+        "training": {"batch_size": 32, "restarts": 0, "warm_start": False, "images_every": 1000},
+        "output": {"dir": "results"},
+    }
+    file = folder / "experiment.yaml"
+    file.write_text(yaml.safe_dump(experiment))
+    return file
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_every_gradient_brings_the_scenes_to_the_target(
+    metasim: Command, tmp_path: Path, estimator: str
+) -> None:
+    """A sign that is wrong, or lost on its way to the optimiser, would lead away."""
+    file = blobs(tmp_path, x=5, y=10.5)
+    renders = {"finite_difference": 9600, "spsa": 6400}.get(estimator, 3200)
+    settings = ("editor.use=parametric", "training.lr=0.02", f"training.max_renders={renders}")
+    answer = metasim("train", file, f"gradient.use={estimator}", *settings)
+    assert answer.code == 0
+    for name, away in (("blob.x", 3.0), ("blob.y", 2.5)):
+        found = answer.data["attributes"][name]
+        assert abs(found["prior"]["mean"] - found["target"]["mean"]) == pytest.approx(away, abs=0.8)
+        assert found["mean_error"] < 0.3 * away
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("weight", [0, 1])
+def test_a_node_that_is_seldom_or_never_there(
+    metasim: Command, tmp_path: Path, estimator: str, weight: int
+) -> None:
+    file = blobs(tmp_path)
+    for name in ("prior.yaml", "target.yaml"):
+        grammar = yaml.safe_load((tmp_path / name).read_text())
+        rare = copy.deepcopy(grammar["root"]["children"][0])
+        rare["name"] = "rare"
+        rare["count"] = {"choice": {"values": [0, 1], "weights": [199, weight]}}
+        grammar["root"]["children"] = [rare]
+        fixed = copy.deepcopy(rare) | {"name": "blob", "count": 1}
+        for attribute in fixed["attributes"].values():
+            attribute["mutable"] = False
+        grammar["root"]["children"].append(fixed)
+        (tmp_path / name).write_text(yaml.safe_dump(grammar))
+    settings = ("training.max_renders=256", "editor.warmup_steps=5", "editor.fit_steps=5")
+    words = (*settings, "training.warm_start=true", "editor.head={use: mixture, components: 2}")
+    answer = metasim("train", file, f"gradient.use={estimator}", *words)
+    assert answer.code == 0
+    assert set(answer.data["attributes"]) == {"rare.x", "rare.y", "rare.yaw"}
+    if not weight:
+        assert answer.data["unidentifiable"] == ["rare.x", "rare.y", "rare.yaw"]
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
+def test_every_experiment_that_ships_runs_from_end_to_end(
+    metasim: Command, tmp_path: Path, file: Path
+) -> None:
+    settings = ["target.count=60", "training.max_renders=300", "training.images_every=1000"]
+    settings += ["training.batch_size=25", "editor.warmup_steps=3", "editor.fit_steps=3"]
+    settings += [f"output.dir={tmp_path}"]
+    experiment = load_experiment(file)
+    if any(isinstance(features, SimulatorFeatures) for features in experiment.features):
+        settings += ["features.renders=150", "features.refine_renders=50", "features.epochs=1"]
+        settings += ["features.max_error=1"]
+    if experiment.task is not None:
+        settings += ["task.count=40", "task.groups=2"]
+    answer = metasim("train", file, *settings)
+    assert answer.code == 0
+    assert answer.data["attributes"]
+    assert ("task_accuracy" in answer.data) == (experiment.task is not None)
+
+
+INVERTED = """\
+from dataclasses import replace
+
+from metasim.testing import AnalyticRenderer
+
+
+class Inverted(AnalyticRenderer):
+    def render(self, scenes):
+        drawn = super().render(scenes)
+        return replace(drawn, images=220 - drawn.images // 2)
+"""
+
+
+def test_randomised_looks_bridge_a_gap_in_the_looks(metasim: Command, tmp_path: Path) -> None:
+    """The target is inverted and pale; the learner never sees such a picture of its own."""
+    file = blobs(tmp_path, x=5, y=10.5)
+    (tmp_path / "inverted_blobs.py").write_text(INVERTED)
+    features = "use: simulator, renders: 3000, epochs: 8, refine: 0, max_error: 1"
+    off = {}
+    for randomised in ("true", "false"):
+        answer = metasim(
+            "train",
+            file,
+            "target.renderer.use=inverted_blobs:Inverted",
+            f"features={{{features}, randomise_appearance: {randomised}}}",
+            "training.warm_start=true",
+            "training.max_renders=1600",
+        )
+        assert answer.code == 0
+        found = answer.data["attributes"]
+        off[randomised] = max(found[name]["mean_error"] for name in ("blob.x", "blob.y"))
+    assert off["true"] < 1.6  # of 3
+    assert off["false"] > 2 * off["true"]
