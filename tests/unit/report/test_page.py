@@ -262,7 +262,7 @@ def test_commands_are_exact(tmp_path: Path) -> None:
     assert f"metasim train '{run.config_path}'" in text
     assert f"metasim report '{run.path}'" in text
     assert "--resume" not in text
-    stopped = made(tmp_path, changed(converged=False, interrupted=True), folder="b")
+    stopped = made(tmp_path, folder="b")
     assert f"metasim train --resume {stopped.path}" in page(stopped).text
 
 
@@ -391,11 +391,6 @@ def test_a_test_with_few_images_says_little(tmp_path: Path) -> None:
     assert caveat.startswith("Only 3 target images were held out")
     assert "40 target images" in caveat
     assert verdict(tmp_path, changed(held_out=10)).caveats == ()
-
-
-def test_interrupted(tmp_path: Path) -> None:
-    told = verdict(tmp_path, changed(converged=False, interrupted=True))
-    assert (told.status, told.headline) == ("interrupted", "Interrupted")
 
 
 def test_what_cannot_be_identified_is_named_in_the_headline(tmp_path: Path) -> None:
