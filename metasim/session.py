@@ -216,15 +216,14 @@ class Session:
                 save_grid(self.run, name, epoch.images[:SHOWN])
             if self.events is not None:
                 self.events.add_images(epoch.images, epoch.step)
-            values = {label: found for label, found in epoch.values.items() if len(found)}
-            self.run.write_evaluation(self.judge.evaluation(self.prior["values"], values))
+            self.run.write_evaluation(self.judge.evaluation(self.prior["values"], epoch.values))
             write_figures(read_findings(self.run))
 
     def _conclude(self, best: Outcome) -> dict[str, Any]:
         self._save()  # before the evaluation's renders, which are none of the training's
         if self.stop_asked:
             raise Interrupted(
-                f"stopped after the last step, all of it kept; judge it with: "
+                "stopped after the last step, all of it kept; judge it with: "
                 f"metasim train --resume {self.run.path}"
             )
         found = self.judge.judgement(self.trainer, self.prepared, self.prior, best, self.rate)

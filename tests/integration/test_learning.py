@@ -77,6 +77,7 @@ def test_a_node_that_is_seldom_or_never_there(
         grammar["root"]["children"].append(fixed)
         (tmp_path / name).write_text(yaml.safe_dump(grammar))
     settings = ("training.max_renders=256", "editor.warmup_steps=5", "editor.fit_steps=5")
+    settings += ("training.epoch_steps=2", "training.images_every=1")
     words = (*settings, "training.warm_start=true", "editor.head={use: mixture, components: 2}")
     answer = metasim("train", file, f"gradient.use={estimator}", *words)
     assert answer.code == 0
