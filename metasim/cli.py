@@ -78,9 +78,9 @@ def _run(words: list[str]) -> Answer:
     except Interrupted as error:
         return _failure(str(error), error.exit_code, **_run_of(error))
     except MetasimError as error:
-        stopped = _run_of(error)
-        where = "".join(f"\nwhat the run has is kept: {path}" for path in stopped.values())
-        return _failure(f"error: {error}{where}", error.exit_code, message=str(error), **stopped)
+        kept = f"\nwhat the run has is kept: {error.run}" if error.run else ""
+        text = f"error: {error}{kept}"
+        return _failure(text, error.exit_code, message=str(error), **_run_of(error))
     except (KeyboardInterrupt, typer.Abort):
         return _failure("interrupted", Interrupted.exit_code)
     except usage_error as error:

@@ -90,15 +90,18 @@ def _drawn(
     target: GrammarTarget, targets: Path, size: tuple[int, int], progress: Progress
 ) -> tuple[Path, Target]:
     """The first of the target's folders that is not damaged, drawn first where it must be."""
-    code = code_of(target.renderer.use, target.renderer.folder)
-    name = _fingerprint(target, code)
+    asked = {
+        "target": target.model_dump(mode="json", exclude_none=True),
+        "renderer_code": code_of(target.renderer.use, target.renderer.folder),
+    }
+    name = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
     folders = (targets / (f"{name}-{n}" if n else name) for n in itertools.count())
     while True:
         folder = next(folders)
         new = not (folder / MANIFEST).is_file()
         if new:
             with target_renderer(target, size) as renderer:
-                _draw(target, code, folder, renderer, progress)
+                _draw(target, asked, folder, renderer, progress)
         try:
             dataset = read_dataset(folder)
             found = Target(dataset.images(), dataset.scenes)
@@ -116,7 +119,7 @@ def _drawn(
 
 def _draw(
     target: GrammarTarget,
-    code: Mapping[str, str],
+    asked: Mapping[str, Any],
     folder: Path,
     renderer: Renderer,
     progress: Progress,
@@ -131,7 +134,7 @@ def _draw(
         ],
         renderer=renderer,
         formats=("native",),
-        manifest={"target": _plain(target), "renderer_code": dict(code)},
+        manifest=asked,
         resume=True,
         progress=progress.advance,
         waiting=lambda holder: progress.log(
@@ -139,12 +142,3 @@ def _draw(
         ),
     )
     progress.finish()
-
-
-def _plain(target: GrammarTarget) -> dict[str, Any]:
-    return target.model_dump(mode="json", exclude_none=True)
-
-
-def _fingerprint(target: GrammarTarget, code: Mapping[str, str]) -> str:
-    text = json.dumps([_plain(target), dict(code)], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

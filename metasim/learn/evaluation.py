@@ -13,7 +13,7 @@ from torch import Tensor
 from metasim.learn.codec import SceneCodec
 from metasim.learn.discrepancies import Kernel
 from metasim.learn.objective import Objective
-from metasim.learn.significance import kernel_between, permutation_p_value
+from metasim.learn.significance import kernel_among, permutation_p_value
 from metasim.rng import derive, stream
 from metasim.scene.graph import Scene
 
@@ -78,7 +78,7 @@ def sensitivities(
         # Other scenes than those compared with: a common seed would make even noise alike.
         before = objective.features(scenes[:half], generator)
         after = objective.features(redrawn, generator)
-        kernel = kernel_between(before, after, objective.discrepancy.kernel)
+        kernel = kernel_among(torch.cat([before, after]), objective.discrepancy.kernel)
         permutations = stream(seed, "sensitivity permutations", label)
         found[label] = Sensitivity(
             _relative_mmd(kernel, before, after),

@@ -14,7 +14,7 @@ from torch import Tensor
 from metasim.learn.discrepancies import RBF, Kernel
 from metasim.learn.discrepancies.kernels import frozen_scale, pooled
 
-__all__ = ["kernel_between", "permutation_p_value", "smallest_p_value"]
+__all__ = ["kernel_among", "permutation_p_value", "smallest_p_value"]
 
 _PERMUTATIONS = 500
 
@@ -37,7 +37,7 @@ def permutation_p_value(
         x: (M, D), M >= 2.
         y: (N, D), N >= 2.
         generator: of the permutations.
-        kernel: of the MMD, a discrepancy's for example; see :func:`kernel_between`.
+        kernel: of the MMD, a discrepancy's for example; see :func:`kernel_among`.
         permutations: how many random splits; the smallest p-value is 1 / (1 + permutations).
 
     Returns:
@@ -50,7 +50,7 @@ def permutation_p_value(
         )
     with torch.no_grad():
         both = torch.cat([x.detach(), y.detach()]).double()
-        gram = kernel_between(x, y, kernel)(both, both)
+        gram = kernel_among(both, kernel)(both, both)
         # A kernel that is symmetric up to rounding would break ties at random.
         gram = ((gram + gram.T) / 2).fill_diagonal_(0)
         splits = _splits(len(x), len(both), permutations, generator).to(gram)
@@ -60,17 +60,16 @@ def permutation_p_value(
     return (1 + int((random >= real - slack).sum())) / (1 + permutations)
 
 
-def kernel_between(x: Tensor, y: Tensor, kernel: Kernel | None) -> Kernel:
+def kernel_among(both: Tensor, kernel: Kernel | None) -> Kernel:
     """The kernel to compare two sets by: ``kernel``, or an RBF around their median distance.
 
     Args:
-        x: (M, D).
-        y: (N, D).
+        both: (M + N, D), the one set and the other.
         kernel: a discrepancy's, which can have none (``coral``, ``sliced_wasserstein``).
     """
     if kernel is not None:
         return kernel
-    scale = _scale_or_one(torch.cat([x.detach(), y.detach()]).double())
+    scale = _scale_or_one(both.double())
     return RBF([0.5 * scale, scale, 2 * scale])
 
 

@@ -6,7 +6,6 @@ Letters: B scenes, G groups, V validation images, Q classes.
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +21,7 @@ from metasim.learn.features.base import to_tensor
 from metasim.learn.gradients.base import Estimate, Step
 from metasim.learn.options import Task
 from metasim.progress import Progress
+from metasim.provenance import digest
 from metasim.render.base import Label, Rendered
 
 __all__ = ["TaskNetwork", "TaskReward", "class_indices", "train_task_network"]
@@ -205,10 +205,8 @@ class TaskReward:
     @property
     def digest(self) -> str:
         """SHA-256 of the validation images and their classes."""
-        whole = hashlib.sha256(self.images.numpy().tobytes())
-        whole.update(self.labels.numpy().tobytes())
-        whole.update(repr(self.classes).encode())
-        return whole.hexdigest()
+        numbers = [part.numpy().tobytes() for part in (self.images, self.labels)]
+        return digest(b"".join([*numbers, repr(self.classes).encode()]))
 
     def state_dict(self) -> dict[str, Any]:
         """The network as trained so far."""

@@ -19,6 +19,7 @@ from statistics import mean
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from metasim.config import GrammarTarget, load_experiment
 from metasim.data import generate_dataset, load_labelled
@@ -69,25 +70,29 @@ def make_data(
     return folder, {}
 
 
-def taught(folder: Path, size: tuple[int, int], seed: int, epochs: int, number: int) -> TaskNetwork:
-    """The classifier of a number, equal in everything but its data."""
+def load(folder: Path, size: tuple[int, int]) -> tuple[Tensor, Tensor, int]:
+    """Images (n, 3, H, W), their classes (n,), and how many classes there are."""
     images, labels, classes = load_labelled(folder, size, resize=False)
+    return to_tensor(images), torch.from_numpy(labels), len(classes)
+
+
+def taught(
+    images: Tensor, labels: Tensor, classes: int, *, seed: int, epochs: int, number: int
+) -> TaskNetwork:
+    """The classifier of a number, equal in everything but its data."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "classifier", number))
-        network = TaskNetwork(len(classes))
+        network = TaskNetwork(classes)
     generator = torch.Generator().manual_seed(derive(seed, "classifier batches", number))
-    train_task_network(
-        network, to_tensor(images), torch.from_numpy(labels), epochs=epochs, generator=generator
-    )
+    train_task_network(network, images, labels, epochs=epochs, generator=generator)
     return network.eval()
 
 
 @torch.no_grad()
-def accuracy(network: TaskNetwork, folder: Path, size: tuple[int, int]) -> float:
-    """Share of a dataset's images that are classified rightly, in per cent."""
-    images, labels, _ = load_labelled(folder, size, resize=False)
-    guesses = torch.cat([network(part).argmax(dim=1) for part in to_tensor(images).split(512)])
-    return 100 * float((guesses == torch.from_numpy(labels)).float().mean())
+def accuracy(network: TaskNetwork, images: Tensor, labels: Tensor) -> float:
+    """Share of images that are classified rightly, in per cent."""
+    guesses = torch.cat([network(part).argmax(dim=1) for part in images.split(512)])
+    return 100 * float((guesses == labels).float().mean())
 
 
 def show(items: Sequence[dict[str, Any]]) -> None:
@@ -140,16 +145,20 @@ def main() -> None:
                 continue
             with tempfile.TemporaryDirectory() as folder:
                 out = Path(folder)
-                test, _ = make_data(
+                folder_of_test, _ = make_data(
                     name, "test", seed, args.glyphs, args.test_count, out, args.more
                 )
+                test = load(folder_of_test, size)[:2]
                 for source in left:
                     began = time.perf_counter()
                     data, told = make_data(
                         name, source, seed, args.glyphs, args.count, out, args.more
                     )
+                    lesson = load(data, size)
                     each = [
-                        accuracy(taught(data, size, seed, args.epochs, number), test, size)
+                        accuracy(
+                            taught(*lesson, seed=seed, epochs=args.epochs, number=number), *test
+                        )
                         for number in range(args.classifiers)
                     ]
                     found = mean(each)

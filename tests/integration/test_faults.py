@@ -61,6 +61,11 @@ def last_good(run: Path) -> int:
     return int(trainer["step"])
 
 
+def full(*args: Any, **kwargs: Any) -> None:
+    """What writing to a full disk does."""
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 @pytest.fixture
 def fails(
     metasim: Command, blobs: tuple[str, ...], the_run: Callable[[], Path]
@@ -174,9 +179,6 @@ def test_a_full_disk_keeps_what_there_is(
     after_step: Callable[[int, Callable[[], object]], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def full(*args: Any, **kwargs: Any) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     with monkeypatch.context() as patch:
         after_step(5, lambda: patch.setattr(files, "replacing", full))
         told = "step-00000005.pt cannot be written: No space left on device"
@@ -207,9 +209,6 @@ def test_a_full_disk_is_told_for_the_curves_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from torch.utils.tensorboard import SummaryWriter
-
-    def full(*args: Any, **kwargs: Any) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
 
     words = ("output.tensorboard=true", "training.epoch_steps=2", SCORE)
     with monkeypatch.context() as patch:

@@ -28,6 +28,15 @@ TWO_ATTEMPTS = ("training.p_value=1", "gradient.use=score_function")
 SURROGATE = ("training.p_value=1", "gradient.use=surrogate")
 
 
+@pytest.fixture
+def labelled(metasim: Command, tmp_path: Path) -> Path:
+    """A dataset of 80 digits, turned as the target's are."""
+    grammar, folder = ROOT / "assets/grammars/mnist_rot_target.yaml", tmp_path / "labelled"
+    drawn = ("--renderer", "mnist", "--count", 80, "--out", folder)
+    assert metasim("generate", grammar, *drawn).code == 0
+    return folder
+
+
 @pytest.mark.parametrize(
     ("number", "settings"),
     [
@@ -66,13 +75,10 @@ def test_a_run_with_a_task_goes_on_as_if_never_stopped(
     smoke: tuple[str, ...],
     stop: Stop,
     the_run: Callable[[], Path],
-    tmp_path: Path,
+    labelled: Path,
     ends_as: EndsAs,
 ) -> None:
     """Also, the pathwise gradient draws no labels: the task has its images drawn beside."""
-    grammar, labelled = ROOT / "assets/grammars/mnist_rot_target.yaml", tmp_path / "labelled"
-    drawn = ("--renderer", "mnist", "--count", 80, "--out", labelled)
-    assert metasim("generate", grammar, *drawn).code == 0
     words = (*smoke, f"task.images={labelled}", "training.max_renders=320", "training.restarts=0")
     stop(3, *words)
     run = the_run()
@@ -316,21 +322,19 @@ def test_a_run_whose_images_were_changed_is_refused(
     stop: Stop,
     the_run: Callable[[], Path],
     tmp_path: Path,
+    labelled: Path,
     which: str,
 ) -> None:
-    grammar, folder = ROOT / "assets/grammars/mnist_rot_target.yaml", tmp_path / "drawn"
-    drawn = ("--renderer", "mnist", "--count", 80, "--out", folder)
-    assert metasim("generate", grammar, *drawn).code == 0
     if which == "target":
         words = [word for word in smoke if not word.startswith("target.")]
-        words.append(f"target={{images: {folder / 'images'}}}")
-        setting, images = "target.images", folder / "images"
+        words.append(f"target={{images: {labelled / 'images'}}}")
+        setting, images = "target.images", labelled / "images"
     else:
         images = tmp_path / "by class"
         for name in ("3", "7"):
             (images / name).mkdir(parents=True)
             for number in range(4):
-                path = folder / "images" / f"{4 * (name == '7') + number:06d}.png"
+                path = labelled / "images" / f"{4 * (name == '7') + number:06d}.png"
                 shutil.copy(path, images / name)
         words = [*smoke, f"task.images={images}"]
         setting = "task.images"

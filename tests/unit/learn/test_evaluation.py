@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 
@@ -32,12 +34,9 @@ class Unturned(AnalyticRenderer):
 @pytest.mark.parametrize(
     "settings",
     [
-        options.MMD(),
-        options.RandomFourierMMD(),
-        options.Energy(),
-        options.SlicedWasserstein(),
-        options.Coral(),
-        options.JointMMD(),
+        kind()
+        for kind in get_args(get_args(options.Discrepancy)[0])
+        if kind is not options.ClasswiseMMD  # pixels tell no classes
     ],
     ids=lambda settings: settings.use,
 )

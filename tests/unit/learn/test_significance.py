@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
@@ -96,15 +98,7 @@ def test_the_generator_alone_decides() -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [
-        options.MMD(),
-        options.RandomFourierMMD(),
-        options.Energy(),
-        options.SlicedWasserstein(),
-        options.Coral(),
-        options.JointMMD(),
-        options.ClasswiseMMD(),
-    ],
+    [kind() for kind in get_args(get_args(options.Discrepancy)[0])],
     ids=lambda settings: settings.use,
 )
 def test_every_discrepancy_lends_its_kernel(settings: options.Discrepancy) -> None:
