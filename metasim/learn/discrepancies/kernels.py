@@ -161,15 +161,19 @@ class Polynomial(Kernel):
 
 @dataclass(frozen=True)
 class SameClass(Kernel):
-    """(1 + x . y) / 2 of class probabilities: 1/2 for two classes, 1 for one and the same."""
+    """(1 + Q x . y) / (1 + Q) of the probabilities of Q classes, 1 for one and the same.
+
+    Times another kernel, it compares each class on its own and all of them together, both
+    alike: of as many pairs as there are, one in Q is of one class.
+    """
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
-        """(M, Q), (N, Q) -> (M, N), in [1/2, 1]."""
-        return (1 + x @ y.T) / 2
+        """(M, Q), (N, Q) -> (M, N), in [1 / (1 + Q), 1]."""
+        return (1 + x.shape[1] * (x @ y.T)) / (1 + x.shape[1])
 
     def diagonal(self, x: Tensor) -> Tensor:
         """The kernel of each row with itself, (M,)."""
-        return (1 + x.square().sum(1)) / 2
+        return (1 + x.shape[1] * x.square().sum(1)) / (1 + x.shape[1])
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ KERNELS: dict[str, tuple[Kernel, Callable[[Tensor, Tensor], float]]] = {
     ),
     "distance": (Distance(), lambda a, b: -float((a - b).norm())),
     "polynomial": (Polynomial(3), lambda a, b: (float(a @ b) / len(a) + 1) ** 3),
-    "same_class": (SameClass(), lambda a, b: (1 + float(a @ b)) / 2),
+    "same_class": (SameClass(), lambda a, b: (1 + len(a) * float(a @ b)) / (1 + len(a))),
     "mean": (
         Mean([RBF([1.0]), Polynomial(1)]),
         lambda a, b: (math.exp(-float((a - b) @ (a - b)) / 2) + float(a @ b) / len(a) + 1) / 2,
