@@ -19,9 +19,9 @@ from metasim.render.plugins import installed
 __all__ = ["EXTRAS", "diagnose"]
 
 EXTRAS = {
-    "blender": "the Blender renderer (Cycles, on the CPU)",
-    "unity": "the Unity renderer, over ML-Agents",
-    "ray": "rendering on several machines",
+    "blender": "what a Blender renderer needs (metasim has none of its own yet)",
+    "unity": "what a Unity renderer over ML-Agents needs (metasim has none of its own yet)",
+    "ray": "what rendering on several machines will need (not used yet)",
     "vision": "pretrained features of torchvision and transformers",
     "tensorboard": "curves in TensorBoard besides metrics.jsonl",
     "dev": "the tests, linters and benchmarks of metasim itself",

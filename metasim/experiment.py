@@ -1,7 +1,8 @@
 """The composition root: from a configuration to objects, and from objects to what users do.
 
-Four use cases: :func:`train`, :func:`resume`, :func:`generate`, :func:`report`. Only this
-module sees a whole :class:`metasim.config.Experiment`; what it builds is handed what it needs.
+Four use cases: :func:`train`, :func:`resume`, :func:`generate`, :func:`report`. A whole
+:class:`metasim.config.Experiment` is seen by this and the modules beside it only; the packages
+(scene, render, learn, data, report) are handed what they need.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from metasim.provenance import collect, digest, package_versions
 from metasim.render.base import Renderer
 from metasim.render.plugins import code_of, make_renderer
 from metasim.report.page import report_data, write_report
-from metasim.resumption import admit, renderer_code
+from metasim.resumption import admit, refuse_edited_config, renderer_code
 from metasim.rng import derive, stream
 from metasim.runs import RunDir
 from metasim.scene.grammar import SceneGrammar
@@ -30,7 +31,7 @@ from metasim.scene.graph import Scene
 from metasim.session import Session
 from metasim.signals import interruptible
 
-__all__ = ["generate", "report", "resume", "train"]
+__all__ = ["build_renderer", "generate", "report", "resume", "train"]
 
 
 def train(experiment: Experiment, *, progress: Progress) -> dict[str, Any]:
@@ -71,6 +72,8 @@ def resume(
         RunError: when the run cannot go on as it began; nothing was touched then.
     """
     going = admit(path, overrides, other_code=other_code)
+    if going.run.ended:
+        return _reported(going.run, going.run.read_summary())
     with build_renderer(going.experiment.renderer) as renderer:
         return _carry_out(going.experiment, going.run, renderer, progress, going.note)
 
@@ -89,9 +92,18 @@ def _carry_out(
     except (MetasimError, Interrupted) as error:
         error.run = run.path
         raise
+    return _reported(run, summary)
+
+
+def _reported(run: RunDir, summary: dict[str, Any]) -> dict[str, Any]:
+    """What a complete run answers, its report written."""
     again = f"the run is complete; write its report with: metasim report {run.path}"
-    with interruptible(lambda: f"stopped while the report was written, {again}"):
-        write_report(run)
+    try:
+        with interruptible(lambda: f"stopped while the report was written, {again}"):
+            write_report(run)
+    except (MetasimError, Interrupted) as error:
+        error.run = run.path
+        raise
     return {"run": str(run.path), **summary}
 
 
@@ -195,6 +207,7 @@ class _Tuned(_Prior):
             "name": experiment.name,
             "checkpoint": found.path.name,
             "sha256": digest(learned),
+            "config": digest(run.read_config_bytes()),
         }
         super().__init__(experiment.grammar, source, experiment.renderer)
         self.seed = experiment.seed
@@ -207,16 +220,21 @@ class _Tuned(_Prior):
 
 def _classes(grammar: SceneGrammar, renderer: Renderer) -> list[tuple[str, str]]:
     """(kind, class) of what there may be to see; where the grammar is silent the renderer tells."""
-    told = {kind for kind, _ in grammar.classes}
-    kinds = sorted({node.kind for node in grammar.nodes.values()} - told)
-    return [
-        *grammar.classes,
-        *((k, c) for k in kinds for c in renderer.known_categories.get(k, ())),
-    ]
+    silent = {
+        node.kind
+        for node in grammar.nodes.values()
+        if "class" not in node.attributes or node.attributes["class"].prior.support is None
+    }
+    known = ((k, c) for k in sorted(silent) for c in renderer.known_categories.get(k, ()))
+    return list(dict.fromkeys((*grammar.classes, *known)))
 
 
 def _from_run(path: Path, progress: Progress) -> _Prior:
     run = RunDir.find(path, prefer=lambda run: run.latest_checkpoint() is not None)
+    if run.latest_checkpoint() is not None:
+        refuse_edited_config(run)
+    state = "" if run.ended else ", which has not ended"
+    progress.log(f"scenes as learned by {run.path}{state}")
     return _Tuned(load_experiment(run.config_path, files=False), run, progress)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import socket
@@ -142,7 +143,10 @@ def _acquire(path: Path) -> int:
         handle = os.open(path, os.O_CREAT | os.O_RDWR | _BINARY, 0o666)
         try:
             _lock(handle)
-        except OSError:
+        except OSError as error:
+            if error.errno not in _HELD:  # a file system without locks, for one
+                os.close(handle)
+                raise
             holder = os.read(handle, 200).decode(errors="replace")
             os.close(handle)
             raise BlockingIOError(holder or "another process") from None
@@ -151,6 +155,9 @@ def _acquire(path: Path) -> int:
                 return handle
         os.close(handle)  # its last holder removed the file in between
 
+
+# What a lock that another process holds is told by.
+_HELD = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}
 
 if sys.platform == "win32":
     import msvcrt

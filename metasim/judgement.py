@@ -96,6 +96,7 @@ class Judge:
         doubt = _doubt(trainer.compared, len(trainer.held_out), threshold)
         summary: dict[str, Any] = {
             "converged": best.p_value >= threshold and not doubt,
+            "judged": best.p_value < threshold or not doubt,
             "renders": renders,
             "feature_renders": made.renders,
             "evaluation_renders": trainer.objective.renders - renders,
@@ -121,8 +122,8 @@ class Judge:
             "unidentifiable": [name for name, s in found.items() if not s.identifiable],
             "attributes": attributes,
         }
-        if trainer.task is not None:
-            summary["task_accuracy"] = trainer.task.accuracy
+        if best.task_accuracy is not None:
+            summary["task_accuracy"] = best.task_accuracy
         return Judgement(summary, evaluation, first, latest)
 
     def evaluation(

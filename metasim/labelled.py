@@ -16,6 +16,8 @@ from metasim.target import target_renderer
 
 __all__ = ["load_validation"]
 
+_AT_ONCE = 256  # images drawn in one call
+
 Labelled = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], tuple[str, ...]]
 
 
@@ -44,6 +46,9 @@ def load_validation(experiment: Experiment, task: Task, size: tuple[int, int]) -
         target.grammar.sample(stream(target.seed, "validation", i)) for i in range(task.count)
     ]
     with target_renderer(target, size) as renderer:
-        rendered = draw(renderer, scenes)
-    classes = sorted({label.category for labels in rendered.labels for label in labels})
-    return rendered.images, class_indices(rendered.labels, classes).numpy(), tuple(classes)
+        batches = (scenes[i : i + _AT_ONCE] for i in range(0, len(scenes), _AT_ONCE))
+        drawn = [draw(renderer, batch) for batch in batches]
+    found = [labels for rendered in drawn for labels in rendered.labels]
+    classes = sorted({label.category for labels in found for label in labels})
+    images = np.concatenate([rendered.images for rendered in drawn])
+    return images, class_indices(found, classes).numpy(), tuple(classes)

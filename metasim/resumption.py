@@ -17,7 +17,7 @@ from metasim.provenance import code_differences, collect, continued, digest
 from metasim.render.plugins import code_of
 from metasim.runs import RunDir
 
-__all__ = ["Resumption", "admit", "refuse_another", "renderer_code"]
+__all__ = ["Resumption", "admit", "refuse_another", "refuse_edited_config", "renderer_code"]
 
 # What a resumed run may change: nothing of it is a setting of what is learned. (Another device
 # rounds otherwise; the session tells.)
@@ -59,17 +59,20 @@ def admit(path: Path, overrides: Sequence[str] = (), *, other_code: bool = False
         RunError: when it cannot go on as it began.
     """
     run = RunDir.open(path)
-    made = run.read_provenance()
-    _refuse_edited_config(run, made)
-    experiment = load_experiment(run.config_path)
-    changed = load_experiment(run.config_path, overrides)
+    refuse_edited_config(run)
+    # Of a run that has ended nothing is computed again: it needs neither its images nor its code.
+    files = not run.ended
+    experiment = load_experiment(run.config_path, files=files)
+    changed = load_experiment(run.config_path, overrides, files=files)
     if wrong := differences(experiment, changed, ignore=_FREE):
         raise RunError(
             f"a resumed run must keep its settings, but {', '.join(wrong)} would change; start a "
             f"new run, or change only: {', '.join(_FREE)}"
         )
+    if run.ended:
+        return Resumption(run, changed)
     now = collect(renderers=renderer_code(experiment))
-    differing = [] if run.ended else code_differences(made, now)
+    differing = code_differences(run.read_provenance(), now)
     if differing and not other_code:
         raise RunError(
             f"a run must go on with the code that made it, but {'; '.join(differing)}; go back to "
@@ -102,7 +105,7 @@ def refuse_another(wanted: Experiment, path: Path, given: Sequence[str]) -> None
         RunError: naming the settings that differ.
     """
     run = RunDir.open(path)
-    _refuse_edited_config(run, run.read_provenance())
+    refuse_edited_config(run)
     made = load_experiment(run.config_path, files=False)
     asked = [setting.partition("=")[0] for setting in given]
     differing = differences(wanted, made, ignore=["output", *asked])
@@ -114,8 +117,13 @@ def refuse_another(wanted: Experiment, path: Path, given: Sequence[str]) -> None
         )
 
 
-def _refuse_edited_config(run: RunDir, made: Mapping[str, Any]) -> None:
-    written = made.get("config")
+def refuse_edited_config(run: RunDir) -> None:
+    """Refuse a run whose configuration is not what it began with.
+
+    Raises:
+        RunError: when it was edited.
+    """
+    written = run.read_provenance().get("config")
     if written is not None and digest(run.read_config_bytes()) != written:
         raise RunError(
             f"{run.config_path} must be as it was when the run began, but was edited; undo the "

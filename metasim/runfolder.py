@@ -135,9 +135,11 @@ class RunFolder:
         except BlockingIOError:
             raise
         except OSError as error:
+            begun = self.config_path.is_file()
+            again = f"go on with --resume {self.path}" if begun else "start the run again"
             raise RunError(
                 f"{path} cannot be {verb}: {error.strerror or error}; {self._kept()} kept, mend "
-                f"the cause and go on with --resume {self.path}"
+                f"the cause and {again}"
             ) from error
 
 

@@ -10,8 +10,7 @@
         tensorboard/  drawn/ (until the first checkpoint)
 
 A run is never overwritten. Files are written by rename, so a kill or a full disk leaves
-each as it was. Nothing is removed but what is ours and stands in for nothing any more: all but
-the newest three checkpoints, and ``drawn/`` once a checkpoint holds what came of it.
+each as it was. Nothing is removed but ``drawn/``, once a checkpoint holds what came of it.
 """
 
 from __future__ import annotations
@@ -196,10 +195,8 @@ class RunDir(RunFolder):
         """The newest checkpoint; None where there is none."""
         return next(iter(self.checkpoints()), None)
 
-    def write_checkpoint(self, step: int, data: bytes, keep: int = 3) -> Path:
-        """Write a checkpoint, then remove all of ours but the ``keep`` newest.
-
-        Files of other names in the folder are the user's and stay.
+    def write_checkpoint(self, step: int, data: bytes) -> Path:
+        """Write a checkpoint beside those there are; one of the same step is replaced.
 
         Raises:
             RunError: when it cannot be written; the earlier checkpoints are then kept.
@@ -208,10 +205,6 @@ class RunDir(RunFolder):
         with self._telling(path):
             self.checkpoint_dir.mkdir(exist_ok=True)
         self._write(path, data)
-        with self._telling(path):
-            for old in self.checkpoints()[max(keep, 1) :]:
-                if old != path and not old.is_symlink():
-                    old.unlink(missing_ok=True)
         return path
 
     # --- figures and images ----------------------------------------------------------------

@@ -37,6 +37,10 @@ from metasim.target import load_target
 
 __all__ = ["Session", "make_preparation", "make_trainer"]
 
+# Each time between two checkpoints over the one before. None is ever removed, so a run of days
+# is to leave hundreds of them and not thousands; a crash costs about a fiftieth of its time.
+_GROWTH = 1.02
+
 
 def make_preparation(experiment: Experiment, renderer: Renderer, progress: Progress) -> Preparation:
     """What prepares an experiment's features, discrepancy and warm start."""
@@ -100,8 +104,9 @@ class Session:
         self.codec = SceneCodec(experiment.grammar)
         self.kept = KeptRenders(renderer, run.drawn_dir, progress)
         self.events = EventLog(run.tensorboard_dir) if experiment.output.tensorboard else None
-        self.stop_asked = False
-        self.seconds_before = self.rate = 0.0
+        self.phase, self.stop_asked = "preparing", False
+        self.seconds_before = 0.0
+        self.trained = (0, 0.0)
         self.started = time.monotonic()
 
     def carry_out(self) -> dict[str, Any]:
@@ -132,9 +137,15 @@ class Session:
         preparation = make_preparation(self.experiment, self.kept, self.progress)
         self.prepared = preparation.run(self.target.images)
         self.trainer = self._make_trainer()
+        self.phase = "beginning"
         self.prior = self._look_at_prior()
         self.trainer.start()
         self._save()  # what was prepared took long; a crash must not cost it
+        if self.stop_asked:
+            raise Interrupted(
+                "stopped before the first step, all that was prepared is kept; go on with: "
+                f"metasim train --resume {self.run.path}"
+            )
 
     def _go_on(self, found: Checkpoint) -> None:
         if told := found.passed_over:
@@ -144,6 +155,8 @@ class Session:
             self.prepared = preparation.restore(found.state)
             self.prior, self.seconds_before = found.state["prior"], found.state["seconds"]
             data, computed = found.state["data"], found.state["arithmetic"]
+            renders, seconds = found.state["trained"]
+            self.trained = (int(renders), float(seconds))
         if computed != (here := arithmetic(preparation.device)):
             self.progress.log(
                 f"the run was computed with {computed} until here, and goes on with {here}: its "
@@ -176,29 +189,31 @@ class Session:
         return prior
 
     def _train(self) -> Outcome:
-        trainer, every = self.trainer, self.experiment.training.checkpoint_seconds
-        saved = began = time.monotonic()
-        before = trainer.objective.renders
+        trainer = self.trainer
+        there = len(self.run.checkpoints())
+        wait = self.experiment.training.checkpoint_seconds * _GROWTH**there
+        saved = time.monotonic()
+        self._resumed, self._began = trainer.objective.renders, saved
+        self.phase = "training"
         self.progress.start("training", self.experiment.training.max_renders)
         if self.events is not None:
             self.events.begin(trainer.step)
 
         def on_step() -> None:
-            nonlocal saved
+            nonlocal saved, wait
             if self.stop_asked:
                 self._save()
                 raise Interrupted(
                     f"stopped after step {trainer.step}, all of it kept; "
                     f"go on with: metasim train --resume {self.run.path}"
                 )
-            if time.monotonic() - saved >= every:
+            if time.monotonic() - saved >= wait:
                 self._save()
-                saved = time.monotonic()
+                saved, wait = time.monotonic(), wait * _GROWTH
 
         try:
             return trainer.train(on_step, self._on_epoch)
         finally:
-            self.rate = (trainer.objective.renders - before) / (time.monotonic() - began)
             self.progress.finish()
 
     def _on_epoch(self, epoch: Epoch) -> None:
@@ -221,12 +236,15 @@ class Session:
 
     def _conclude(self, best: Outcome) -> dict[str, Any]:
         self._save()  # before the evaluation's renders, which are none of the training's
+        self.trained, self.phase = self._trained(), "judging"
         if self.stop_asked:
             raise Interrupted(
                 "stopped after the last step, all of it kept; judge it with: "
                 f"metasim train --resume {self.run.path}"
             )
-        found = self.judge.judgement(self.trainer, self.prepared, self.prior, best, self.rate)
+        renders, seconds = self.trained
+        rate = renders / seconds if seconds else 0.0
+        found = self.judge.judgement(self.trainer, self.prepared, self.prior, best, rate)
         save_grid(self.run, "most_recent", found.latest)
         if self.events is not None:
             # After the last step: a run that is killed now draws them again when it goes on.
@@ -264,6 +282,14 @@ class Session:
     def _seconds(self) -> float:
         return self.seconds_before + time.monotonic() - self.started
 
+    def _trained(self) -> tuple[int, float]:
+        """Renders of the training, and the seconds it took: before the last stop and since."""
+        renders, seconds = self.trained
+        if self.phase != "training":
+            return renders, seconds
+        since = self.trainer.objective.renders - self._resumed
+        return renders + since, seconds + time.monotonic() - self._began
+
     def _save(self) -> None:
         write_checkpoint(
             self.run,
@@ -272,6 +298,7 @@ class Session:
                 **self.prepared.state_dict(),
                 "prior": self.prior,
                 "seconds": self._seconds(),
+                "trained": self._trained(),
                 "data": self._data,
                 "arithmetic": arithmetic(resolve_device(self.experiment.device)),
                 "trainer": self.trainer.state_dict(),
@@ -289,12 +316,16 @@ class Session:
         return f"stopped before anything was drawn that could be kept; begin with: {again}"
 
     def _listening(self) -> AbstractContextManager[None]:
-        """Note SIGINT and SIGTERM; the loop stops after its step. A second one ends at once."""
+        """Note SIGINT and SIGTERM: where much would be lost, what goes on is finished first.
+
+        A second one ends at once.
+        """
+        first = {"beginning": "once the prior was looked at", "training": "after this step"}
 
         def note() -> None:
-            if self.stop_asked or not hasattr(self, "trainer"):
+            if self.stop_asked or self.phase not in first:
                 raise Interrupted(self._left())
             self.stop_asked = True
-            self.progress.log("stopping after this step; once more to stop at once")
+            self.progress.log(f"stopping {first[self.phase]}; once more to stop at once")
 
         return on_signal(note)

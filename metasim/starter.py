@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from metasim.errors import DataError
+from metasim.files import write_atomic
 
 __all__ = ["write_starter"]
 
@@ -13,7 +14,7 @@ _EXPERIMENT = """\
 #   metasim validate experiment.yaml      every mistake, with line and column
 #   metasim train experiment.yaml         any setting can be changed: training.lr=1e-3
 # Paths are relative to this file.
-name: {name}
+name: "{name}"
 seed: 0
 
 # What may be in a scene, how it varies as far as is known, and what is to be learned.
@@ -101,7 +102,7 @@ def write_starter(folder: Path) -> list[Path]:
         DataError: when the folder holds something already or cannot be made.
     """
     name = "".join(c if c.isascii() and c.isalnum() else "_" for c in folder.absolute().name)
-    name = name.strip("_") or "experiment"
+    name = name.strip("_")[:100] or "experiment"
     files = {
         "experiment.yaml": _EXPERIMENT.format(name=name),
         "grammar.yaml": _GRAMMAR.format(
@@ -119,7 +120,7 @@ def write_starter(folder: Path) -> list[Path]:
                 f"{folder} must be a new or an empty folder, and is not; choose another"
             )
         for file, text in files.items():
-            (folder / file).write_text(text, encoding="utf-8")
+            write_atomic(folder / file, text)
     except OSError as error:
         raise DataError(f"{folder} cannot be written: {error.strerror or error}") from None
     return [folder / file for file in files]

@@ -37,7 +37,8 @@ def columns(rows: Sequence[Sequence[str]]) -> str:
 def run(summary: Mapping[str, Any]) -> str:
     """How a training run went; of one that has not ended, the report's headline."""
     if "converged" in summary:
-        verdict = "converged" if summary["converged"] else "did NOT converge"
+        failed = "did NOT converge" if summary.get("judged", True) else "cannot be judged"
+        verdict = "converged" if summary["converged"] else failed
     else:
         verdict = summary.get("headline", "ended")
     facts = [

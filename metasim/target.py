@@ -8,20 +8,24 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from metasim import rng
 from metasim.config import Experiment, GrammarTarget
 from metasim.data import check_varied, generate_dataset, load_images, read_dataset
 from metasim.data.manifest import MANIFEST
 from metasim.errors import ConfigError, DataError
 from metasim.progress import Progress
+from metasim.provenance import code_digest, digest
 from metasim.render.base import Renderer
 from metasim.render.plugins import code_of, make_renderer
 from metasim.rng import stream
+from metasim.scene import graph
 from metasim.scene.graph import Scene
 
 __all__ = ["Target", "load_target", "target_renderer"]
@@ -93,6 +97,7 @@ def _drawn(
     asked = {
         "target": target.model_dump(mode="json", exclude_none=True),
         "renderer_code": code_of(target.renderer.use, target.renderer.folder),
+        "sampling_code": _sampling_code(),
     }
     name = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
     folders = (targets / (f"{name}-{n}" if n else name) for n in itertools.count())
@@ -115,6 +120,13 @@ def _drawn(
             )
         else:
             return folder, found
+
+
+@cache
+def _sampling_code() -> str:
+    """A digest of what makes scenes of a grammar and a seed."""
+    sampled = code_digest([Path(graph.__file__).parent])
+    return digest(f"{sampled} {digest(Path(rng.__file__).read_bytes())}".encode())
 
 
 def _draw(

@@ -117,8 +117,8 @@ def read(path: Path) -> Document:
     """
     try:
         raw = path.read_bytes()
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, ValueError) as error:  # a zero byte in the name is a ValueError
+        reason = getattr(error, "strerror", None) or str(error)
         raise ConfigError([Mistake(f"cannot be read: {reason}", str(path))]) from None
     if len(raw) > MAX_BYTES:
         raise ConfigError(
@@ -156,6 +156,8 @@ def parse(text: str, file: str) -> Document:
         raise ConfigError([Mistake(f"is not YAML: {bad}", file, *at)]) from None
     except RecursionError:
         raise ConfigError([Mistake("is nested too deeply", file)]) from None
+    except (ValueError, OverflowError) as error:  # an escape of a character that there is not
+        raise ConfigError([Mistake(f"is not YAML: {error}", file)]) from None
     builder = _Builder(file)
     if node is None:
         builder.document.values[()] = Mark(file, 1, 1)
@@ -214,6 +216,10 @@ for _name, (_pattern, _first) in _CORE_TYPES.items():
         _user.add_implicit_resolver(f"{_TAG}{_name}", re.compile(rf"(?:{_pattern})\Z"), _first)
 
 
+# Halves of pairs in UTF-16, which UTF-8 cannot say.
+_UNWRITABLE = re.compile("[\ud800-\udfff]")
+
+
 class _Builder:
     """Builds plain data from YAML nodes and notes where everything stood."""
 
@@ -266,6 +272,8 @@ class _Builder:
         kind = node.tag.removeprefix(_TAG)
         text = node.value
         if kind == "str":
+            if _UNWRITABLE.search(text):
+                return self._unreadable(node, place, "text must not hold half of a character")
             return text
         if kind not in _CORE_TYPES:
             return self._unreadable(node, place, f"the tag {node.tag!r} is not allowed; remove it")

@@ -47,3 +47,14 @@ def no_global_randomness() -> Iterator[None]:
     random.setstate(python)
     np.random.set_state(numpy_before)
     assert not moved, f"the global random state moved: {', '.join(moved)}; pass a generator in"
+
+
+@pytest.fixture(autouse=True)
+def no_lasting_imports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Forget modules that a test wrote: another's of the same name is another module."""
+    path, base = list(sys.path), str(tmp_path_factory.getbasetemp())
+    yield
+    sys.path[:] = path
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(base):
+            del sys.modules[name]

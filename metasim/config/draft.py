@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,13 @@ from metasim.config.validation import fill_choices
 from metasim.errors import ConfigError
 from metasim.yamlfile import COMMAND_LINE, Document, Mark, Place, read
 
-__all__ = ["complete_experiment", "complete_grammar", "complete_renderer", "renderer_options"]
+__all__ = [
+    "complete_experiment",
+    "complete_grammar",
+    "complete_renderer",
+    "folder_of",
+    "renderer_options",
+]
 
 
 def complete_experiment(document: Document, name: str) -> None:
@@ -139,9 +146,13 @@ def _option_paths(document: Document, place: Place, written: Any) -> Any:
 def _complete_target_renderer(document: Document) -> None:
     """Give the target's renderer what it shares with the learner's."""
     learner, target = document.data.get("renderer"), document.data.get("target")
-    if not (isinstance(target, dict) and "grammar" in target and isinstance(learner, dict)):
+    if not (isinstance(target, dict) and "grammar" in target):
         return
     own = target.setdefault("renderer", {})
+    if not (isinstance(learner, dict) and isinstance(learner.get("use"), str)):
+        if isinstance(own, dict) and "use" not in own:
+            document.broken.add(("target", "renderer"))  # the mistake is the learner's
+        return
     shared = learner.get("options", {})
     if not (isinstance(own, dict) and isinstance(shared, dict)):
         return
@@ -172,7 +183,10 @@ def _put(data: Any, place: Place, value: Any) -> None:
 
 
 def _absolute(mark: Mark, written: str) -> Path:
-    return Path(os.path.normpath(folder_of(mark) / Path(written).expanduser()))
+    path = Path(written)
+    with suppress(RuntimeError):  # no user of that name: then there is no such file either
+        path = path.expanduser()
+    return Path(os.path.normpath(folder_of(mark) / path))
 
 
 def _shown(path: Path) -> Path:

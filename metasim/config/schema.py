@@ -26,5 +26,18 @@ def json_schema() -> dict[str, Any]:
         holder["properties"]["grammar"] = {"anyOf": [file, inline]}
     partial = {**definitions["RendererSpec"], "required": []}
     definitions["PartialRendererSpec"] = partial
+    _allow_no_use(schema)
     target["properties"]["renderer"] = {"$ref": "#/$defs/PartialRendererSpec"}
     return schema
+
+
+def _allow_no_use(part: Any) -> None:
+    """Where ``use`` may be left out, several of a union fit, of which pydantic wants just one."""
+    if isinstance(part, dict):
+        if "oneOf" in part and "discriminator" in part:
+            part["anyOf"] = part.pop("oneOf")
+        for below in part.values():
+            _allow_no_use(below)
+    elif isinstance(part, list):
+        for below in part:
+            _allow_no_use(below)

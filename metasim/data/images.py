@@ -158,7 +158,11 @@ def _names(folder: Path, prefix: str = "") -> tuple[list[str], list[str]]:
 
 
 def _visible(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
+    try:
+        found = sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read: {error.strerror or error}") from None
+    for path in found:
         if not path.name.startswith(".") and path.name != "Thumbs.db":
             yield path
 

@@ -135,13 +135,17 @@ def check_own_folder(folder: Path) -> None:
     Raises:
         DataError: when it is something else.
     """
-    if folder.exists() and not folder.is_dir():
-        raise DataError(f"{folder} must be a folder to write a dataset into; it is a file")
-    if not folder.exists() or is_dataset(folder):
-        return
-    foreign = sorted(
-        path.name for path in folder.iterdir() if path.name != LOCK and not is_temporary(path.name)
-    )
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise DataError(f"{folder} must be a folder to write a dataset into; it is a file")
+        if not folder.exists() or is_dataset(folder):
+            return
+        names = sorted(path.name for path in folder.iterdir())
+    except OSError as error:
+        raise DataError(
+            f"{folder} cannot be written into: {error.strerror or error}; give another folder"
+        ) from None
+    foreign = [name for name in names if name != LOCK and not is_temporary(name)]
     if foreign:
         raise DataError(
             f"{folder} is not empty and no dataset of metasim's (it holds {foreign[0]!r}); "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,14 +67,17 @@ class Dataset:
 
     def planes(self, index: int) -> dict[str, npt.NDArray[np.float32]]:
         """Depth (H, W) and normals (H, W, 3) of one image, where the renderer offered them."""
-        name = self.records[index].planes
-        if name is None:
+        record = self.records[index]
+        if record.planes is None:
             return {}
-        path = confined(self.folder, name)
+        path = confined(self.folder, record.planes)
         try:
+            _check_content(path, record.planes_sha256 or "")
             with np.load(path, allow_pickle=False) as file:
                 return {key: file[key] for key in file.files}
-        except (OSError, ValueError) as error:
+        except BadPictureError as error:
+            raise DataError(f"{path} {error}") from None
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
             raise DataError(f"{path} cannot be read: {error}") from None
 
 

@@ -55,6 +55,8 @@ class Checkpoint:
         """
         try:
             yield
+        except torch.OutOfMemoryError:
+            raise  # no fault of the file
         except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise RunError(
                 f"{self.path} must fit the settings of its run, but does not ({_told(error)}); if "

@@ -17,6 +17,7 @@ from torch_geometric.data import Batch
 from torch_geometric.nn import RGCNConv
 
 from metasim.learn.codec import SceneCodec, wrap
+from metasim.learn.initial import initial_weights
 from metasim.learn.options import (
     DeterministicHead,
     Editor,
@@ -305,8 +306,7 @@ class ParameterTable(SceneEditor):
 
 def make_editor(codec: SceneCodec, options: Editor, seed: int) -> SceneEditor:
     """The editor that ``options`` ask for, its weights drawn from ``seed``."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with initial_weights(seed):
         if isinstance(options, ParametricEditor):
             return ParameterTable(codec, options)
         return GraphEditor(codec, options)

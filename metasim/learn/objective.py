@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,9 @@ from metasim.render.base import Rendered, Renderer
 from metasim.render.drawing import calling, draw
 from metasim.scene.graph import Scene
 
-__all__ = ["DifferentiableRenderer", "Objective", "draw"]
+__all__ = ["DifferentiableRenderer", "Objective"]
+
+_SHOWN = 64  # scenes that are kept to draw them again
 
 
 @runtime_checkable
@@ -44,7 +46,6 @@ class Objective:
 
     Attributes:
         renders: images drawn through this object so far.
-        images: the most recent images, uint8 (B, H, W, 3); None before the first.
     """
 
     def __init__(
@@ -57,7 +58,27 @@ class Objective:
         self.renderer, self.codec = renderer, codec
         self.extractor, self.discrepancy = features, discrepancy
         self.renders = 0
-        self.images: npt.NDArray[np.uint8] | None = None
+        self._images: npt.NDArray[np.uint8] | None = None
+        self._shown: Sequence[Scene] = ()
+
+    @property
+    def images(self) -> npt.NDArray[np.uint8] | None:
+        """The most recent images, uint8 (B, H, W, 3); None before the first.
+
+        After a resumption the first of them are drawn again; they were counted before.
+        """
+        if self._images is None and self._shown:
+            self._images = draw(self.renderer, self._shown).images
+        return self._images
+
+    def shown_scenes(self) -> list[dict[str, Any]]:
+        """The scenes of the first of :attr:`images`, as :meth:`resume` takes them."""
+        return [scene.to_json() for scene in self._shown]
+
+    def resume(self, renders: int, shown: Sequence[Mapping[str, Any]]) -> None:
+        """Go on after ``renders`` images, the last of which showed the scenes ``shown``."""
+        self.renders = renders
+        self._images, self._shown = None, [Scene.from_json(scene) for scene in shown]
 
     @torch.no_grad()
     def features(
@@ -87,7 +108,7 @@ class Objective:
         """Images and labels of B scenes; counted as B renders."""
         rendered = draw(self.renderer, scenes)
         self.renders += len(scenes)
-        self.images = rendered.images
+        self._images, self._shown = rendered.images, scenes[:_SHOWN]
         return rendered
 
     def draw_edited(self, scenes: Sequence[Scene], latent: Tensor, name_id: Tensor) -> Rendered:
@@ -128,7 +149,7 @@ class Objective:
             overrides[name] = (rows, values[rows, a])
         images = self._draw_tensor(self.renderer, scenes, overrides)
         self.renders += len(scenes)
-        self.images = _as_bytes(images)
+        self._images, self._shown = _as_bytes(images), ()  # each step draws anew
         return self._extract(images.float(), generator)
 
     def _draw_tensor(
@@ -161,8 +182,11 @@ class Objective:
             height, width = images.shape[-2:]
             looks = draw_looks(count, (height, width), generator)
             images = apply_looks(images, looks if variant_of is None else looks[variant_of])
-        features: Tensor = self.extractor(images).cpu()
-        return features
+        if torch.is_grad_enabled():
+            features: Tensor = self.extractor(images).cpu()
+            return features
+        parts = torch.split(images, self.extractor.chunk)
+        return torch.cat([self.extractor(part).cpu() for part in parts])
 
 
 def _as_bytes(images: Tensor) -> npt.NDArray[np.uint8]:

@@ -4,37 +4,34 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Epoch", "Outcome", "Taken", "weight_trouble"]
+__all__ = ["Epoch", "Outcome", "step_trouble", "weight_trouble"]
 
 # Weights that learn well stay below 10. Beyond this the editor's values say nothing any more, and
 # much further on they are no numbers at all.
 _LARGEST_WEIGHT = 1000.0
 
 
-class Taken(NamedTuple):
-    """What a step found: discrepancy, gradient norm, features (B, D)."""
+def step_trouble(value: float, norm: float, features: Tensor) -> str:
+    """What of a step is not finite, and what to look at; empty where all is well.
 
-    value: float
-    norm: float
-    features: Tensor
-
-    @property
-    def trouble(self) -> str:
-        """What is not finite, and what to look at; empty where all is well."""
-        if math.isfinite(self.value) and math.isfinite(self.norm):
-            return ""
-        if not bool(torch.isfinite(self.features).all()):
-            return "the features of the renders hold NaN or infinity: check the images"
-        if not math.isfinite(self.value):
-            return "the discrepancy is not finite: check its bandwidths"
-        return "the gradient is not finite: lower training.lr"
+    Args:
+        value: the discrepancy.
+        norm: of the gradient.
+        features: (B, D).
+    """
+    if math.isfinite(value) and math.isfinite(norm):
+        return ""
+    if not bool(torch.isfinite(features).all()):
+        return "the features of the renders hold NaN or infinity: check the images"
+    if not math.isfinite(value):
+        return "the discrepancy is not finite: check its bandwidths"
+    return "the gradient is not finite: lower training.lr"
 
 
 @torch.no_grad()
@@ -56,8 +53,9 @@ class Epoch:
     Attributes:
         attempt, epoch, step: counted from 0, 1 and 1; steps over all attempts.
         renders: images rendered so far.
-        discrepancy: mean over the epoch's steps.
-        p_value: of the epoch's last renders against held-out target images.
+        discrepancy: mean over the epoch's steps; one that drew nothing counts as the last
+            that did.
+        p_value: of the latest renders against held-out target images.
         lr, min_scale, grad_norm: of the last step.
         values: learned attribute values by label, a few hundred each.
         task_accuracy: on the labelled validation images, where there is a task.
@@ -85,6 +83,7 @@ class Outcome:
     Attributes:
         scores: of the same renders, by name; see
             :func:`metasim.learn.discrepancies.scores.scores`.
+        task_accuracy: at its end, where there is a task.
     """
 
     attempt: int
@@ -93,3 +92,4 @@ class Outcome:
     editor: dict[str, Tensor]
     min_scale: float
     scores: dict[str, float]
+    task_accuracy: float | None = None

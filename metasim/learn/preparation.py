@@ -117,13 +117,19 @@ class Preparation:
                 f"out for the test at the end; got {len(target)}"
             )
         taught = make_features(self.features, self.classroom)
-        known, held_out = self._split(target, extract(taught.extractor, target))
+        features = extract(taught.extractor, target)
+        if not bool(features.isfinite().all()):
+            raise DataError(
+                "the features of the target images must be finite numbers, but some are NaN or "
+                "infinite; choose other features, or other weights of theirs"
+            )
+        known, held_out = self._split(target, features)
         pools: Sequence[Pool] = ()
         if self.training.warm_start:
             pools = self._match(taught, known)
             for number in range(self._rounds):
                 scenes = self._near(pools, number)
-                taught = teach_near(taught, scenes, self.features, self.classroom)
+                taught = teach_near(taught, scenes, self.features, self.classroom, number)
                 pools = self._match(taught, known)
         extractor = taught.extractor
         discrepancy = make_discrepancy(self.discrepancy, seed=derive(self.seed, "discrepancy"))
@@ -132,6 +138,9 @@ class Preparation:
             reference=self._seen(extractor, taught.images[:_REFERENCE], "reference"),
             blocks=extractor.blocks,
         )
+        if told := discrepancy.describe():
+            numbers = ", ".join(f"{name} {number:.3g}" for name, number in told.items())
+            self.progress.log(f"discrepancy: {numbers}")
         held = self._seen(extractor, held_out, "held out")
         return Prepared(
             extractor,

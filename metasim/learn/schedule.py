@@ -14,7 +14,7 @@ def learning_rate(options: Training, step: int, done: float) -> float:
 
     Args:
         options: the training loop's.
-        step: steps over all attempts so far.
+        step: steps of this attempt so far.
         done: share of the attempt's renders that are used up, 0 to 1.
     """
     if options.lr_halve_every:

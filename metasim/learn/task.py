@@ -19,12 +19,13 @@ from metasim.errors import DataError, TrainingError
 from metasim.learn.editor import EditDistribution
 from metasim.learn.features.base import to_tensor
 from metasim.learn.gradients.base import Estimate, Step
+from metasim.learn.initial import initial_weights
 from metasim.learn.options import Task
 from metasim.progress import Progress
 from metasim.provenance import digest
 from metasim.render.base import Label, Rendered
 
-__all__ = ["TaskNetwork", "TaskReward", "class_indices", "train_task_network"]
+__all__ = ["TaskNetwork", "TaskReward", "class_indices", "group_loss", "train_task_network"]
 
 
 class TaskNetwork(nn.Module):
@@ -90,6 +91,7 @@ def train_task_network(
             schedule.step()
 
 
+_AT_ONCE = 512  # validation images, which bounds the memory
 _TELLING = 500  # images: of a class that one in a hundred shows, all but surely some
 
 
@@ -126,10 +128,14 @@ class TaskReward:
         self.images, self.labels = to_tensor(images), torch.from_numpy(labels)
         self.classes = tuple(classes)
         self.options, self.progress = options, progress
+        self.seed = seed
         self._drawn: set[str] = set()  # classes that were seen in so many images
         self._images = 0
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what the network has learned, for another attempt."""
+        with initial_weights(self.seed):
             self.network = TaskNetwork(len(self.classes))
         self.accuracy = 0.0
 
@@ -200,7 +206,8 @@ class TaskReward:
 
     @torch.no_grad()
     def _accuracy(self, network: TaskNetwork) -> float:
-        return float((network(self.images).argmax(dim=-1) == self.labels).float().mean())
+        told = [network(part).argmax(dim=-1) for part in torch.split(self.images, _AT_ONCE)]
+        return float((torch.cat(told) == self.labels).float().mean())
 
     @property
     def digest(self) -> str:

@@ -25,7 +25,7 @@ from metasim.learn.examples import Examples
 from metasim.learn.gradients import Estimate, GradientEstimator, Step, make_estimator
 from metasim.learn.objective import Objective
 from metasim.learn.options import Editor, Gradient, Training
-from metasim.learn.outcome import Epoch, Outcome, Taken, weight_trouble
+from metasim.learn.outcome import Epoch, Outcome, step_trouble, weight_trouble
 from metasim.learn.pools import Pool
 from metasim.learn.schedule import learning_rate, smallest_scale
 from metasim.learn.significance import permutation_p_value
@@ -57,8 +57,10 @@ class Trainer:
         examples: what was rendered before training, for estimators that learn from it.
         task: the task reward, where there is one.
         attempt, epoch, step: where the run stands; epochs and steps count over all attempts.
-        recent: the steps of the epoch that is going on.
-        renders_before: renders when this attempt began.
+        values: the discrepancy at each step of the epoch that is going on.
+        latest: (M, D), features of the latest renders of this attempt, newest first.
+        norm: of the last step's gradient.
+        renders_before, step_before: renders and steps when this attempt began.
         outcomes: of the attempts that have ended.
     """
 
@@ -76,11 +78,14 @@ class Trainer:
     step: int = 0
     epoch: int = 0
     renders_before: int = 0
-    recent: list[Taken] = field(default_factory=list)
+    step_before: int = 0
+    norm: float = 0.0
+    values: list[float] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.codec: SceneCodec = self.objective.codec
+        self.latest, self.value = self.held_out[:0], 0.0
         self._started = False
 
     # --- the loop --------------------------------------------------------------------------
@@ -101,11 +106,11 @@ class Trainer:
             if not self._started:
                 self.start()
             while self.progress < 1.0:
-                self.recent.append(self._train_step())
-                if len(self.recent) == self.options.epoch_steps or self.progress >= 1.0:
+                self._train_step()
+                if len(self.values) == self.options.epoch_steps or self.progress >= 1.0:
                     self.epoch += 1
                     on_epoch(self._look())
-                    self.recent.clear()
+                    self.values.clear()
                 on_step()
             self.outcomes.append(self.judge())
             if not self.ended:
@@ -118,7 +123,10 @@ class Trainer:
     def start(self) -> None:
         """Build editor, optimiser and estimator for this attempt, and warm up."""
         seed = derive(self.seed, "attempt", self.attempt)
-        self.renders_before = self.objective.renders
+        self.renders_before, self.step_before = self.objective.renders, self.step
+        self.latest = self.held_out[:0]
+        if self.task is not None:
+            self.task.begin()
         generator = torch.Generator().manual_seed(derive(seed, "warm-up"))
         self._build(seed)
         self.estimator.study(self.examples, self.generator("examples", self.attempt))
@@ -157,9 +165,9 @@ class Trainer:
         )
         self._started = True
 
-    def _train_step(self) -> Taken:
+    def _train_step(self) -> None:
         """One optimiser step."""
-        lr = learning_rate(self.options, self.step, self.progress)
+        lr = learning_rate(self.options, self.step - self.step_before, self.progress)
         self.editor.min_scale = smallest_scale(self.options, self.progress)
         scenes = self.sample(self.options.batch_size, "train", self.attempt, self.step)
         generator = self.generator("train", self.attempt, self.step)
@@ -176,14 +184,21 @@ class Trainer:
         norm = float(
             torch.nn.utils.clip_grad_norm_(self.editor.parameters(), self.options.grad_clip)
         )
-        taken = Taken(estimate.value, norm, estimate.features)
-        self._refuse(taken.trouble)
+        self._refuse(step_trouble(estimate.value, norm, estimate.features))
         for group in self.optimiser.param_groups:
             group["lr"] = lr
         self.optimiser.step()
         self._refuse(weight_trouble(self.editor))  # before they are looked at, or saved
         self.step += 1
-        return taken
+        self._note(estimate, norm)
+
+    def _note(self, estimate: Estimate, norm: float) -> None:
+        """Keep what the next look at the target tells; what is predicted tells nothing of it."""
+        if not estimate.predicted:
+            self.value = estimate.value
+            self.latest = torch.cat([estimate.features, self.latest])[: self.compared]
+        self.values.append(self.value)
+        self.norm = norm
 
     def _refuse(self, trouble: str) -> None:
         if trouble:
@@ -201,18 +216,16 @@ class Trainer:
     # --- looking at where it stands ----------------------------------------------------------
 
     def _look(self) -> Epoch:
-        recent = self.recent
-        features = torch.cat([taken.features for taken in reversed(recent)])[: self.compared]
         return Epoch(
             attempt=self.attempt,
             epoch=self.epoch,
             step=self.step,
             renders=self.objective.renders,
-            discrepancy=sum(taken.value for taken in recent) / len(recent),
-            p_value=self.p_value(features),
+            discrepancy=sum(self.values) / len(self.values),
+            p_value=self.p_value(self.latest),
             lr=self.optimiser.param_groups[0]["lr"],
             min_scale=self.editor.min_scale,
-            grad_norm=recent[-1].norm,
+            grad_norm=self.norm,
             values=self.learned_values(400),
             task_accuracy=self.task.accuracy if self.task is not None else None,
             images=self.objective.images,
@@ -230,6 +243,7 @@ class Trainer:
             state,
             self.editor.min_scale,
             scores(features, self.held_out),
+            self.task.accuracy if self.task is not None else None,
         )
 
     @property
@@ -302,9 +316,14 @@ class Trainer:
             "attempt": self.attempt,
             "epoch": self.epoch,
             "step": self.step,
-            "recent": [tuple(taken) for taken in self.recent],
+            "value": self.value,
+            "values": self.values,
+            "latest": self.latest,
+            "norm": self.norm,
             "renders": self.objective.renders,
+            "shown": self.objective.shown_scenes(),
             "renders_before": self.renders_before,
+            "step_before": self.step_before,
             "editor": self.editor.state_dict(),
             "min_scale": self.editor.min_scale,
             "optimiser": self.optimiser.state_dict(),
@@ -316,9 +335,10 @@ class Trainer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what :meth:`state_dict` gave."""
         self.attempt, self.epoch, self.step = state["attempt"], state["epoch"], state["step"]
-        self.recent = [Taken(*taken) for taken in state["recent"]]
-        self.objective.renders = state["renders"]
-        self.renders_before = state["renders_before"]
+        self.value, self.values = state["value"], list(state["values"])
+        self.latest, self.norm = state["latest"], state["norm"]
+        self.objective.resume(state["renders"], state["shown"])
+        self.renders_before, self.step_before = state["renders_before"], state["step_before"]
         self._build(derive(self.seed, "attempt", self.attempt))
         self.editor.load_state_dict(state["editor"])
         self.editor.min_scale = state["min_scale"]

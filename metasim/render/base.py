@@ -104,7 +104,7 @@ class Renderer(ABC):
         """Draw a batch of scenes, in order."""
 
     def close(self) -> None:  # noqa: B027 - most renderers hold nothing
-        """Release what the renderer holds; called once, also after an error."""
+        """Release what the renderer holds; also after an error. It may come twice, or first."""
 
     def __enter__(self) -> Renderer:
         """The renderer itself; it is closed at the end of the ``with`` block."""

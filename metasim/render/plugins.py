@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Set
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from metasim.provenance import class_digest
 from metasim.render.base import Renderer
 from metasim.render.drawing import calling
 
-__all__ = ["GROUP", "code_of", "installed", "load_renderer", "make_renderer"]
+__all__ = ["GROUP", "check_options", "code_of", "installed", "load_renderer", "make_renderer"]
 
 GROUP = "metasim.renderers"
 
@@ -133,12 +134,34 @@ def check_options(found: type[Renderer], options: Mapping[str, Any], name: str) 
             )
 
 
+_folders: list[Path] = []
+"""What was added to Python's path, where it was not there."""
+
+
+def _refuse_namesake(module: ModuleType, folder: Path | None) -> None:
+    """Refuse a module of another experiment's folder, where ``folder`` has one of its name."""
+    top = module.__name__.partition(".")[0]
+    file = getattr(module, "__file__", None)
+    if folder is None or file is None:
+        return
+    there = Path(file).resolve()
+    if there.is_relative_to(folder.resolve()) or not any(map(there.is_relative_to, _folders)):
+        return  # Python's own path comes first
+    if (folder / f"{top}.py").is_file() or (folder / top / "__init__.py").is_file():
+        raise PluginError(
+            f"the module {top!r} in {folder} must have a name of its own, but {file} is called so "
+            "too, and is imported first; rename it"
+        )
+
+
 def _import(path: str, folder: Path | None) -> Any:
     module_name, _, attribute = path.partition(":")
     if folder is not None and str(folder) not in sys.path:
         sys.path.append(str(folder))
+        _folders.append(folder.resolve())
     with calling(f"importing {module_name!r} for the renderer {path!r}", PluginError):
         module = importlib.import_module(module_name)
+    _refuse_namesake(module, folder)
     if not hasattr(module, attribute):
         public = [name for name in vars(module) if not name.startswith("_")]
         raise PluginError(

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
-from metasim.errors import RunError
+from metasim import yamlfile
+from metasim.errors import ConfigError, RunError
 from metasim.report.attributes import Attribute, read_attributes
 from metasim.runs import RunDir
 
@@ -135,8 +134,8 @@ def read_findings(run: RunDir) -> Findings:
 def _parsed(text: str) -> Mapping[str, Any]:
     """The configuration as data, as far as that goes: the report shows its text anyway."""
     try:
-        data = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError):
+        data = yamlfile.parse(text, "config.yaml").data
+    except ConfigError:
         return {}
     return data if isinstance(data, Mapping) else {}
 

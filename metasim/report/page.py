@@ -197,15 +197,21 @@ def _pictures(run: RunDir) -> Markup:
     shown = [(grids[name], caption) for name, caption in named if name in grids]
     if not shown:
         return Markup("")
-    epochs = [name for name in grids if name.startswith("epoch-")]
+    epochs = sorted((name for name in grids if name.startswith("epoch-")), key=_number)
     count_shown = min(len(epochs), _EPOCHS_SHOWN)
     # Evenly spread over the run, the last one always among them.
     chosen = [epochs[-1 - i * len(epochs) // count_shown] for i in reversed(range(count_shown))]
     parts = [_side([_grid(path, caption) for path, caption in shown])]
     if chosen:
-        row = [_grid(grids[name], name.replace("-", " ").replace(" 0", " ")) for name in chosen]
+        row = [_grid(grids[name], f"epoch {_number(name)}") for name in chosen]
         parts.append(markup.details("On the way", _side(row, "side small")))
     return markup.section("Images", *parts)
+
+
+def _number(epoch: str) -> int:
+    """Of the folder of an epoch's images, "epoch-0005"."""
+    digits = epoch.removeprefix("epoch-")
+    return int(digits) if digits.isdecimal() else 0
 
 
 def _grid(path: Path, caption: str) -> Markup:
@@ -224,8 +230,8 @@ def _curve(figures: Mapping[str, bytes]) -> Markup:
     return markup.picture(
         figures.get("mmd", b""),
         "the discrepancy and the p-value against the number of renders",
-        "Each point is an epoch. The discrepancy is an unbiased estimate, which scatters around "
-        "0 and goes slightly below it when the images match.",
+        "Each point is an epoch. An unbiased estimate of the discrepancy (the MMD's, unless set "
+        "otherwise) scatters around 0 and goes slightly below it when the images match.",
         "figure",
     )
 

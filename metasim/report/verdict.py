@@ -183,6 +183,6 @@ _ADVICE = (
     "If an attribute is read poorly by the features, teach them with more renders "
     "(features.renders).",
     "If the pictures differ in looks (colours, texture, blur) rather than in layout, keep "
-    "features.randomise_appearance on, or refine the images first.",
+    "features.randomise_appearance on, and judge by the pictures: the test sees the looks too.",
     "If the target shows what the grammar cannot make, widen its ranges or add what is missing.",
 )

@@ -6,7 +6,17 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["NOTHING", "count", "duration", "listed", "p_value", "plain_number", "share", "spread"]
+__all__ = [
+    "NOTHING",
+    "count",
+    "duration",
+    "known",
+    "listed",
+    "p_value",
+    "plain_number",
+    "share",
+    "spread",
+]
 
 NOTHING = "\N{EN DASH}"
 
@@ -21,7 +31,7 @@ def plain_number(value: Any, digits: int = 3) -> str:
     """A number with so many significant digits, never fewer than its whole part has."""
     if not known(value):
         return NOTHING
-    if abs(value) >= 10**digits:
+    if round(abs(value)) >= 10 ** (digits - 1):
         return f"{value:,.0f}"
     return f"{value:.{digits}g}"
 
@@ -35,7 +45,7 @@ def p_value(value: Any) -> str:
     """``p = 0.31``, or ``p < 0.001``."""
     if not known(value):
         return f"p {NOTHING}"
-    return f"p = {value:.2g}" if value >= 0.001 else "p < 0.001"
+    return f"p = {value:.3g}" if value >= 0.001 else "p < 0.001"
 
 
 def share(value: Any) -> str:

@@ -49,7 +49,7 @@ _T = TypeVar("_T")
 class Distribution(BaseModel, ABC):
     """A distribution over an attribute's values, in the attribute's unit."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
     @abstractmethod
     def quantile(self, u: float) -> Value:
@@ -208,8 +208,8 @@ Prior = Annotated[
 class Choice(Distribution):
     """One of several values, equally likely or with the given weights."""
 
-    values: tuple[Value, ...] = Field(min_length=1)
-    weights: tuple[Annotated[float, Field(ge=0)], ...] | None = None
+    values: tuple[Value, ...] = Field(min_length=1, strict=False)
+    weights: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(strict=False)] | None = None
 
     @model_validator(mode="after")
     def _weights_fit(self) -> Choice:
@@ -234,8 +234,8 @@ class Choice(Distribution):
 class Mixture(Distribution):
     """One of several distributions, equally likely or with the given weights."""
 
-    components: tuple[Prior, ...] = Field(min_length=1)
-    weights: tuple[Annotated[float, Field(ge=0)], ...] | None = None
+    components: tuple[Prior, ...] = Field(min_length=1, strict=False)
+    weights: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(strict=False)] | None = None
 
     @model_validator(mode="after")
     def _weights_fit(self) -> Mixture:
@@ -306,4 +306,7 @@ class _Tagged(BaseModel):
         if len(self.model_fields_set) != 1:
             known = ", ".join(type(self).model_fields)
             raise ValueError(f"a distribution must have exactly one key, one of: {known}")
+        (name,) = self.model_fields_set
+        if getattr(self, name) is None:
+            raise ValueError(f"{name} must be given its parameters, got nothing")
         return self

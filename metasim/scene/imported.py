@@ -184,6 +184,11 @@ def _scaled(findings: Findings, found: dict[str, Any], path: str) -> dict[str, A
     sizes = [found.pop(name) for name in ("size_x", "size_y") if name in found]
     if not sizes:
         return found
+    if "scale" in found:
+        findings.wrong(
+            f"{path}.scale", "must not stand beside size_x and size_y, which mean the same"
+        )
+        return found
     priors = [size["prior"] for size in sizes]
     if len(sizes) == 2 and _is_number(priors[0]) and priors[0] == priors[1] > 0:
         learned = any(size.get("mutable") for size in sizes)

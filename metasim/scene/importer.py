@@ -150,6 +150,9 @@ class _Reader:
         kind, named = _kind(values, root=root)
         found = read_attributes(self.findings, attributes, f"{path}.attributes", mutable, kind)
         if named and values:
+            if "class" in found:
+                message = "must not stand beside the class of the node itself"
+                self.findings.wrong(f"{path}.attributes.class", message)
             prior = values[0] if len(values) == 1 else {"choice": {"values": values}}
             found = {"class": {"prior": prior}, **found}
         if root:
@@ -231,6 +234,8 @@ class _Reader:
             return ()
         for index, name in enumerate(written):
             self.mutable.setdefault(name, f"{path}[{index}]")
+            if name == "class":
+                self.findings.note("a class is not learned", f"{path}[{index}]")
         return tuple(written)
 
     def check_mutable(self) -> None:

@@ -18,7 +18,17 @@ from metasim.testing.broken import require
 from metasim.testing.labels import instances_keep_labels, labels_agree_with_masks
 from metasim.testing.subject import SCENES, Subject
 
-__all__ = ["CHECKS"]
+__all__ = [
+    "CHECKS",
+    "batch_equals_singles",
+    "clean_close",
+    "empty_batch",
+    "equal_scenes_equal_pixels",
+    "kinds_cover_grammar",
+    "no_global_state",
+    "scenes_not_mutated",
+    "shapes_and_dtypes",
+]
 
 
 def kinds_cover_grammar(subject: Subject) -> None:

@@ -7,6 +7,7 @@ Plugin authors subclass :class:`RendererContract`; ``metasim renderers check`` c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -60,7 +61,8 @@ def check_renderer(
     try:
         return [_outcome(check, subject) for check in CHECKS]
     finally:
-        subject.close()
+        with suppress(Exception, SystemExit):  # clean_close has told of it
+            subject.close()
 
 
 def _outcome(check: Callable[[Subject], None], subject: Subject) -> CheckResult:
@@ -68,7 +70,7 @@ def _outcome(check: Callable[[Subject], None], subject: Subject) -> CheckResult:
         check(subject)
     except ContractBrokenError as broken:
         return CheckResult(check.__name__, False, str(broken))
-    except Exception as error:  # a plugin may raise anything, and the user is to be told
+    except (Exception, SystemExit) as error:  # whatever a plugin raises
         return CheckResult(check.__name__, False, f"it raised {type(error).__name__}: {error}")
     return CheckResult(check.__name__, True)
 

@@ -21,12 +21,26 @@ _BEYOND = np.concatenate([[-8.0], np.linspace(-1, 2, 49), [9.0]])
 _SWEPT = 2
 # The image's edge has cut what touches it with at most this share of the pixels it has inside.
 _CUT = 0.6
+# What moves without growing has at least this share of its largest size in half of the images.
+_STEADY = 0.8
 _FEWEST = 16  # pixels; smaller masks change as much when they move by part of a pixel
 
 
 def labels_agree_with_masks(subject: Subject) -> None:
-    """Boxes are the extents of the masks, ids are labelled, names are those of the nodes."""
+    """Boxes are the extents of the masks, ids are labelled, categories are known ones."""
     _check_labels(subject.rendered, "as drawn")
+    known = subject.renderer.known_categories
+    for row, (scene, labels) in enumerate(
+        zip(subject.scenes, subject.rendered.labels, strict=True)
+    ):
+        for label in labels:
+            node = scene.nodes[label.node]
+            names = known.get(node.kind)
+            require(
+                names is None or "class" in node.attributes or label.category in names,
+                f"image {row}: known_categories[{node.kind!r}] must name {label.category!r}, the "
+                f"category of {node.name!r}, which has no attribute 'class'",
+            )
 
 
 def instances_keep_labels(subject: Subject) -> None:
@@ -101,7 +115,10 @@ def _check_falls(rendered: Rendered, index: int, where: str) -> None:
                 area = int(np.count_nonzero(plane == label.instance))
                 (whole if inside else cut).append((area, float(label.visible)))
     area, visible = max(whole, default=(0, 0.0))
-    if area < _FEWEST:
+    own = sorted(left / share for left, share in whole if share > 0)
+    # In perspective it grows as it comes near: few pixels at the edge are then no sign of a cut.
+    grows = bool(own) and own[len(own) // 2] < _STEADY * own[-1]
+    if area < _FEWEST or grows:
         return
     for left, share in cut:
         require(

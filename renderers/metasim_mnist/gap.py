@@ -90,6 +90,7 @@ class GapRenderer(Renderer):
                 raise PluginError(f"{name} must be a number of at least 0, got {value!r}")
         self.image_size = check_size(image_size)
         self.glyphs = load_glyphs(glyphs, split)
+        self.known_categories = {"digit": self.glyphs.classes}
         self.inverted = inverted
         self.blur = blur
         self.texture = texture

@@ -58,7 +58,8 @@ def show(items: Sequence[dict[str, Any]]) -> None:
         if not good:
             continue
         passed = sum(all(c["passed"] for c in item["criteria"].values()) for item in good)
-        rows.append([name, glyphs, "all criteria", "", f"{passed}/{len(mine)}", ""])
+        reached = f"{passed}/{len(mine)}" if good[0]["criteria"] else "none set"
+        rows.append([name, glyphs, "all criteria", "", reached, ""])
         for label in good[0]["criteria"]:
             found = [item["criteria"][label] for item in good]
             low, high = found[0]["low"], found[0]["high"]
@@ -100,7 +101,8 @@ def main() -> None:
                     found = {"error": str(error).splitlines()[-1]}
                 records.add({**key, **found, "machine": machine()})
                 bad = [k for k, c in found.get("criteria", {}).items() if not c["passed"]]
-                told = found.get("error") or (f"missed: {', '.join(bad)}" if bad else "passed")
+                reached = "passed" if found.get("criteria") else "done"
+                told = found.get("error") or (f"missed: {', '.join(bad)}" if bad else reached)
                 say(f"{name} seed {seed}: {found.get('wall_seconds', 0):.1f} s, {told}")
     show(records.items)
 

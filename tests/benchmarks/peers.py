@@ -2,7 +2,7 @@
 
 All share one renderer, one set of features and one discrepancy, prepared once for each
 seed (the renders for the features are the same for all and are not counted; they are in
-the file). ``paper`` has its own features and discrepancy as published; ``paper, our
+the file). ``paper`` has the features and discrepancy of baselines/paper; ``paper, our
 features`` has the shared ones. metasim is run once for each budget, because its annealing
 follows the budget; ``metasim, one run`` is how it stands on the way through the largest.
 

@@ -24,7 +24,7 @@ from metasim.report.canvas import title as name_panel
 # Name in the figure, colour, line.
 STYLES: dict[str, tuple[str, str, str]] = {
     "metasim": ("metasim", LEARNED, "-"),
-    "metasim cold": ("metasim, no warm start", LEARNED, "--"),
+    "metasim cold": ("metasim, begun at the prior", LEARNED, "--"),
     "tpe": ("Optuna TPE", TARGET, "-"),
     "cmaes": ("CMA-ES", "#009e73", "-"),
     "paper": ("published method", BEFORE, "-"),

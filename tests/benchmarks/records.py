@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from metasim.jsonlines import plain
+from metasim.provenance import code_digest
 from metasim.summaries import columns
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,6 +24,8 @@ ROOT = Path(__file__).resolve().parents[2]
 class Records:
     """A file of one JSON object a line; what was measured stays, whatever comes after.
 
+    Records of other code stay in the file too, but count as not measured, and so do failures.
+
     Args:
         path: made where it is missing. A last line that was cut off is left out.
         names: of the entries that tell records apart.
@@ -30,24 +33,32 @@ class Records:
 
     def __init__(self, path: Path, names: Sequence[str]) -> None:
         self.path, self.names = path, tuple(names)
-        self.items: list[dict[str, Any]] = []
+        self.code = code_digest([ROOT / "metasim", ROOT / "renderers"])
+        self._items: list[dict[str, Any]] = []
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_file():
             whole = path.read_bytes().split(b"\n")
-            self.items = [json.loads(line) for line in whole[:-1]]
+            self._items = [json.loads(line) for line in whole[:-1]]
             if whole[-1]:
                 path.write_bytes(b"\n".join([*whole[:-1], b""]))
 
+    @property
+    def items(self) -> list[dict[str, Any]]:
+        """What this code has given: of each key the last."""
+        mine = {self._key(item): item for item in self._items if item.get("code") == self.code}
+        return list(mine.values())
+
     def has(self, **key: Any) -> bool:
-        """Whether there is a record with this key already."""
-        return any(self._key(item) == self._key(plain(key)) for item in self.items)
+        """Whether this code has given something for this key already."""
+        wanted = self._key(plain(key))
+        return any(self._key(item) == wanted and "error" not in item for item in self.items)
 
     def add(self, item: Mapping[str, Any]) -> None:
         """Append a record at once."""
-        item = plain(item)
+        item = plain({**item, "code": self.code})
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(item, ensure_ascii=False) + "\n")
-        self.items.append(item)
+        self._items.append(item)
 
     def _key(self, item: Mapping[str, Any]) -> str:
         return json.dumps([item.get(name) for name in self.names], sort_keys=True)

@@ -17,8 +17,11 @@ import yaml
 from pycocotools.coco import COCO
 
 from metasim.data import dataset as writing
-from metasim.data import read_dataset
+from metasim.data import read_dataset, rerender
+from metasim.experiment import _classes
+from metasim.render import make_renderer
 from metasim.runs import RunDir
+from metasim.scene import SceneGrammar
 from metasim.scene.graph import Scene
 from metasim.testing import AnalyticRenderer
 
@@ -228,3 +231,42 @@ def test_a_dataset_goes_on_with_the_code_it_was_begun_with(
     answer = metasim(*words, "--resume")
     assert answer.code == 2
     assert "renderer_code" in answer.data["error"]
+
+
+def test_an_edited_configuration_is_refused(metasim: Command, whole: Path, tmp_path: Path) -> None:
+    """Its grammar may be another: half a dataset would be decoded with other ranges."""
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("360", "180"))
+    answer = metasim("generate", run, "--count", 2, "--out", tmp_path / "d")
+    assert answer.code == 2
+    assert "was edited" in answer.data["error"]
+    assert not (tmp_path / "d").exists()
+
+
+def test_an_image_is_drawn_again_by_what_its_manifest_says(
+    metasim: Command, whole: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "tuned"
+    assert metasim("generate", whole, "--count", 4, "--out", out).code == 0
+    dataset = read_dataset(out)
+    spec = dataset.manifest["renderer"]
+    with make_renderer(spec["use"], spec["options"]) as renderer:
+        again = rerender(out, 3, renderer)
+    np.testing.assert_array_equal(again.images[0], dataset.images()[3])
+
+
+def test_a_kind_whose_class_is_open_in_one_node_alone_has_all_its_classes_numbered() -> None:
+    def digit(name: str, **attributes: Any) -> dict[str, Any]:
+        return {"name": name, "kind": "digit", "attributes": attributes}
+
+    told = {"prior": {"choice": {"values": [0, 1]}}}
+    children = [digit("a", **{"class": told}), digit("b")]
+    grammar = SceneGrammar.model_validate(
+        {"root": {"name": "scene", "kind": "scene", "children": children}}
+    )
+    for name in ("mnist", "metasim_mnist.gap:GapRenderer"):
+        with make_renderer(name) as renderer:
+            found = _classes(grammar, renderer)
+        assert found == [("digit", str(number)) for number in range(10)]

@@ -138,3 +138,43 @@ def test_randomised_looks_bridge_a_gap_in_the_looks(metasim: Command, tmp_path: 
         off[randomised] = max(found[name]["mean_error"] for name in ("blob.x", "blob.y"))
     assert off["true"] < 1.6  # of 3
     assert off["false"] > 2 * off["true"]
+
+
+CHOICES = {
+    "mmd_rff": "discrepancy.use=mmd_rff",
+    "energy": "discrepancy.use=energy",
+    "sliced_wasserstein": "discrepancy.use=sliced_wasserstein",
+    "coral": "discrepancy.use=coral",
+    "jmmd": "discrepancy.use=jmmd",
+    "random_conv": "features.use=random_conv",
+    "joined": "features=[{use: pixels}, {use: random_conv}]",
+    "mixture": "editor={use: gcn, head: {use: mixture}}",
+    "deterministic": "editor={use: parametric, head: {use: deterministic}}",
+    "frozen": "editor={use: gcn, freeze_encoder: true}",
+}
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_whatever_is_chosen_brings_the_scenes_to_the_target(
+    metasim: Command, tmp_path: Path, choice: str
+) -> None:
+    file = blobs(tmp_path, x=5, y=10.5)
+    answer = metasim(
+        "train", file, CHOICES[choice], "training.lr=0.02", "training.max_renders=3200"
+    )
+    assert answer.code == 0
+    for name, away in (("blob.x", 3.0), ("blob.y", 2.5)):
+        assert answer.data["attributes"][name]["mean_error"] < 0.4 * away
+
+
+def test_features_of_a_task_network_and_class_by_class(metasim: Command, tmp_path: Path) -> None:
+    small = ["target.count=60", "training.max_renders=300", "editor.warmup_steps=3"]
+    small += ["editor.fit_steps=3", f"output.dir={tmp_path}", "training.images_every=1000"]
+    for chosen in (
+        "features={use: tasknet, renders: 150, epochs: 1}",
+        "discrepancy={use: classwise_mmd}",
+    ):
+        more = [] if "tasknet" in chosen else ["features.renders=300", "features.max_error=1"]
+        answer = metasim("train", ROOT / "experiments" / "smoke.yaml", *small, *more, chosen)
+        assert answer.code == 0
+        assert answer.data["attributes"]["digit.yaw"]["learned"]

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from metasim.judgement import Judge
 from metasim.learn.checkpoint import read_checkpoint, write_checkpoint
 from metasim.learn.trainer import Trainer
 from metasim.runs import RunDir
@@ -45,6 +46,7 @@ def labelled(metasim: Command, tmp_path: Path) -> Path:
             4, ("gradient.use=finite_difference",), id="at an epoch's end", marks=pytest.mark.slow
         ),
         pytest.param(10, SURROGATE, id="surrogate, which studies again in the second attempt"),
+        pytest.param(6, (*SURROGATE, "training.images_every=1"), id="surrogate, between renders"),
         pytest.param(10, TWO_ATTEMPTS, id="between two attempts", marks=pytest.mark.slow),
         pytest.param(13, TWO_ATTEMPTS, id="in the second attempt"),
     ],
@@ -102,8 +104,8 @@ def test_a_run_killed_before_its_summary_goes_on_from_its_checkpoints(
 ) -> None:
     """From the last one, and from one before: what was written since is written again."""
     checkpoints = RunDir.open(whole).checkpoints()
-    assert len(checkpoints) == 3
-    for lost in (0, 2):
+    assert len(checkpoints) == 11  # before the first step and after each
+    for lost in (0, 2, 9):
         killed = tmp_path / f"killed-{lost}"
         shutil.copytree(whole, killed)
         (killed / "summary.json").unlink()
@@ -222,14 +224,14 @@ def test_a_damaged_checkpoint_is_passed_over(stopped: Path, whole: Path, ends_as
 
 def test_no_readable_checkpoint_is_a_clear_error(metasim: Command, stopped: Path) -> None:
     checkpoints = RunDir.open(stopped).checkpoints()
-    assert len(checkpoints) == 3
-    for path, damage in zip(checkpoints, (b"", b"no checkpoint", b"PK\3\4"), strict=True):
+    damages = (b"", b"no checkpoint", b"PK\3\4", b"\n")
+    for path, damage in zip(checkpoints, damages, strict=True):
         path.write_bytes(damage)
     answer = metasim("train", "--resume", stopped)
     assert answer.code == 2
     assert "all are damaged" in answer.data["error"]
     assert all(path.name in answer.data["error"] for path in checkpoints)
-    assert [path.stat().st_size for path in checkpoints] == [0, 13, 4]  # nothing was touched
+    assert [path.stat().st_size for path in checkpoints] == [0, 13, 4, 1]  # nothing was touched
 
 
 def test_a_checkpoint_that_does_not_fit_its_run_is_told(
@@ -347,3 +349,43 @@ def test_a_run_whose_images_were_changed_is_refused(
     assert f"must find the images of {setting} as they were" in answer.data["error"]
     first.write_bytes(kept)
     assert metasim("train", "--resume", the_run()).code == 0
+
+
+@pytest.mark.parametrize("at", ["the prior", "the judgement"])
+def test_a_stop_outside_the_loop_is_heard(
+    metasim: Command,
+    smoke: tuple[str, ...],
+    the_run: Callable[[], Path],
+    ends_as: EndsAs,
+    whole: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    at: str,
+) -> None:
+    """The prior is looked at to its end, as what was prepared is then kept; a judgement is not."""
+    name = "prior" if at == "the prior" else "judgement"
+    method = getattr(Judge, name)
+
+    def stopped(self: Judge, *given: Any) -> Any:
+        signal.raise_signal(signal.SIGTERM)
+        return method(self, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Judge, name, stopped)
+        answer = metasim(*smoke)
+    assert (answer.code, answer.run) == (130, the_run())
+    assert not RunDir.open(the_run()).ended
+    (checkpoint,) = RunDir.open(the_run()).checkpoints()[:1]
+    assert (checkpoint.name == "step-00000000.pt") == (at == "the prior")
+    ended = ends_as(the_run(), whole)
+    assert ended.data["images_per_second"] > 0  # of the training, whenever it was
+
+
+def test_a_run_that_has_ended_needs_neither_its_images_nor_its_renderer(
+    metasim: Command, smoke: tuple[str, ...], labelled: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(labelled / "images", tmp_path / "photos")
+    words = [word for word in smoke if not word.startswith("target.")]
+    ended = metasim(*words, f"target={{images: {tmp_path / 'photos'}}}")
+    shutil.rmtree(tmp_path / "photos")
+    again = metasim("train", "--resume", ended.run)
+    assert (again.code, again.data) == (0, ended.data)

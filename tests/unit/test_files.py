@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from metasim import files
 from metasim.files import exclusive, is_temporary, remove_temporaries, replacing, write_atomic
 
 _OVERWRITE = """
@@ -142,3 +144,16 @@ def test_a_failure_releases_the_lock(tmp_path: Path) -> None:
         raise ZeroDivisionError
     with exclusive(tmp_path / "lock"):
         pass
+
+
+def test_a_file_system_without_locks_is_not_taken_for_another_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsupported(handle: int) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(files, "_lock", unsupported)
+    lock = files.exclusive(tmp_path / "lock", waiting=lambda holder: None)
+    with pytest.raises(OSError, match="not supported") as caught:
+        lock.__enter__()
+    assert not isinstance(caught.value, BlockingIOError)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from metasim import target
 from metasim.config import Experiment
 from metasim.data import save_images
 from metasim.errors import ConfigError, DataError
@@ -236,4 +237,13 @@ def test_a_target_is_drawn_anew_once_its_renderers_code_is_another(
         found.append(load_target(blobs(target=target), SIZE, Silent()).images)
     assert np.array_equal(found[0] // 2, found[1])
     assert np.array_equal(found[0], found[2])
+    assert len(list((tmp_path / "results" / "targets").iterdir())) == 2
+
+
+def test_a_target_is_drawn_anew_once_scenes_are_sampled_by_other_code(
+    blobs: Blobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for code in ("a", "b", "a"):
+        monkeypatch.setattr(target, "_sampling_code", lambda code=code: code)
+        load_target(blobs(), SIZE, Silent())
     assert len(list((tmp_path / "results" / "targets").iterdir())) == 2

@@ -332,3 +332,28 @@ def test_an_example_that_is_no_grammar_is_told_with_its_place():
 
     with pytest.raises(PluginError, match=r"example of Half .* root\.count: .* got 1\.5"):
         example_of(Half)
+
+
+class Exits(AnalyticRenderer):
+    def render(self, scenes):
+        sys.exit(0)
+
+
+class RaisesAlways(AnalyticRenderer):
+    def render(self, scenes):
+        raise RuntimeError("no")
+
+    def close(self):
+        raise RuntimeError("nor this")
+
+
+@pytest.mark.parametrize("renderer", [Exits, RaisesAlways])
+def test_whatever_a_renderer_raises_all_checks_answer(renderer):
+    assert "shapes_and_dtypes" in failures(renderer)
+
+
+def test_a_category_that_known_categories_leaves_out_is_found():
+    class Other(AnalyticRenderer):
+        known_categories = MappingProxyType({"blob": ("square",)})
+
+    assert "known_categories['blob'] must name" in failures(Other)["labels_agree_with_masks"]

@@ -180,3 +180,16 @@ def test_grafting_brings_data_and_marks_and_forgets_the_old_ones() -> None:
     assert document.broken == {("a", "b", "d")}
     document.graft((), Document({"new": 1}))
     assert document.data == {"new": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [('name: "\\UFFFFFFFF"', "is not YAML"), ('name: "\\ud800"', "half of a character")],
+)
+def test_characters_that_there_are_not_are_told(text: str, told: str) -> None:
+    try:
+        found = yamlfile.parse(text, "x.yaml").mistakes
+    except ConfigError as error:
+        found = list(error.mistakes)
+    (mistake,) = found
+    assert told in mistake.message

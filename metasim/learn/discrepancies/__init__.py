@@ -7,7 +7,7 @@ with respect to the generated distribution.
 Letters: M generated, N target and Q queried feature vectors, D features, C classes.
 """
 
-from metasim.learn.discrepancies.base import CLASSES, Comparison, Discrepancy
+from metasim.learn.discrepancies.base import Comparison, Discrepancy
 from metasim.learn.discrepancies.classwise import ClasswiseKernelMMD, classwise_mmd2
 from metasim.learn.discrepancies.coral import CoralDistance, coral
 from metasim.learn.discrepancies.fourier import FourierMMD, fourier_features, fourier_mmd2
@@ -34,7 +34,6 @@ from metasim.learn.discrepancies.scores import cmmd, kid, scores
 from metasim.learn.discrepancies.sliced import SlicedW2, sliced_wasserstein
 
 __all__ = [
-    "CLASSES",
     "RBF",
     "ClasswiseKernelMMD",
     "Comparison",

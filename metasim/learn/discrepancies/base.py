@@ -11,13 +11,9 @@ from torch import Tensor
 
 from metasim.errors import DataError, RunError
 from metasim.learn.discrepancies.kernels import Kernel, Selected
+from metasim.learn.features.base import CLASSES
 
-__all__ = ["CLASSES", "READINGS", "Comparison", "Discrepancy", "kept_share", "shares"]
-
-# The feature block that holds class probabilities.
-CLASSES = "classes"
-# What the names of blocks end in that hold a network's readings of a node's attributes.
-READINGS = " readings"
+__all__ = ["Comparison", "Discrepancy", "kept_share", "shares"]
 
 
 def shares(x: Tensor, weights: Tensor | None) -> Tensor:
@@ -52,7 +48,6 @@ class Discrepancy(ABC):
         self.unbiased = unbiased
         self._terms: dict[str, Tensor] = {}
         self._blocks: dict[str, slice] = {}
-        self._described: dict[str, float] = {}
         self._width = 0
         self._columns: Tensor | None = None
 
@@ -69,9 +64,9 @@ class Discrepancy(ABC):
             target: (N, D), at least 2 rows.
             reference: (R, D), features of renders over the whole range of the attributes;
                 they take part in measuring bandwidths, nothing else.
-            blocks: names of column ranges; "classes" holds class probabilities, which only
-                the class-wise and the joint discrepancy look at, and "<node> readings" what
-                a network reads of a node's attributes.
+            blocks: names of column ranges; the one called CLASSES holds class probabilities,
+                which only the class-wise and the joint discrepancy look at, and
+                "<node> readings" what a network reads of a node's attributes.
 
         Raises:
             DataError: too few rows, values that are not finite, or a constant target.
@@ -90,7 +85,6 @@ class Discrepancy(ABC):
             reference = None if reference is None else self._checked(reference.detach())
             self._terms = self._measure(target.detach().clone(), reference)
             self._restore()
-            self._described = self._summary()
 
     def value(self, x: Tensor, weights: Tensor | None = None) -> Tensor:
         """The discrepancy of a generated batch from the target, differentiable in ``x``.
@@ -154,7 +148,7 @@ class Discrepancy(ABC):
 
     def describe(self) -> dict[str, float]:
         """Numbers worth logging once: bandwidths and how much the kernel tells apart."""
-        return dict(self._described)
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         """All that :meth:`fit` froze, in tensors and plain values."""
@@ -163,7 +157,6 @@ class Discrepancy(ABC):
             "width": self._width,
             "blocks": {name: [b.start, b.stop] for name, b in self._blocks.items()},
             "terms": dict(self._terms),
-            "described": dict(self._described),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -181,7 +174,6 @@ class Discrepancy(ABC):
             blocks = {name: slice(*ends) for name, ends in state["blocks"].items()}
             self._lay_out(int(state["width"]), blocks)
             self._terms = dict(state["terms"])
-            self._described = dict(state["described"])
             self._restore()
         except KeyError as missing:
             raise RunError(
@@ -224,9 +216,6 @@ class Discrepancy(ABC):
 
     def _restore(self) -> None:  # noqa: B027 - most need nothing
         """Rebuild whatever is derived from the frozen tensors."""
-
-    def _summary(self) -> dict[str, float]:
-        return {}
 
     @abstractmethod
     def _value(self, x: Tensor, weights: Tensor | None) -> Tensor: ...

@@ -1,7 +1,7 @@
 """MMD between images of the same class, by soft class predictions.
 
 Each class is compared on its own, so that a generator cannot trade one class for another;
-the weights are the class probabilities of a feature block named "classes".
+the weights are the class probabilities of the feature block called CLASSES.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from metasim.errors import ConfigError, DataError, Mistake, TrainingError
-from metasim.learn.discrepancies.base import CLASSES, Discrepancy, kept_share, shares
+from metasim.learn.discrepancies.base import Discrepancy, kept_share, shares
 from metasim.learn.discrepancies.kernels import (
     RBF,
     Kernel,
@@ -22,6 +22,7 @@ from metasim.learn.discrepancies.kernels import (
     mean_kernel,
     pooled,
 )
+from metasim.learn.features.base import CLASSES
 
 __all__ = ["ClasswiseKernelMMD", "classwise_mmd2"]
 
@@ -72,8 +73,10 @@ def _kept(first: _Set, second: _Set) -> Tensor:
     if not bool(kept.any()):
         raise TrainingError(
             f"the class-wise discrepancy needs a class with at least {_LEAST:g} images both "
-            "in the generated batch and in the target, and found none; use a larger "
-            "training.batch_size, more target images, or another discrepancy"
+            f"of {float(first.images.detach().sum()):.0f} generated ones and of "
+            f"{float(second.images.detach().sum()):.0f} of the target, and found none; use a "
+            "larger training.batch_size, more target images (as many as are held out of them are "
+            "generated before the first step and at the end), or another discrepancy"
         )
     return kept
 
@@ -113,7 +116,7 @@ def classwise_mmd2(
 
 
 class ClasswiseKernelMMD(Discrepancy):
-    """Mean over classes of the MMD, by the class probabilities in the block "classes".
+    """Mean over classes of the MMD, by the class probabilities in the block called CLASSES.
 
     A class that the target has and the batch lacks takes no part, so this discrepancy does
     not ask for the target's class shares.
@@ -161,7 +164,8 @@ class ClasswiseKernelMMD(Discrepancy):
         scale = float(self._terms["bandwidth"])
         self._kernel = RBF([scale * multiple for multiple in self._bandwidths])
 
-    def _summary(self) -> dict[str, float]:
+    def describe(self) -> dict[str, float]:
+        """See :meth:`Discrepancy.describe`."""
         kept = (self._terms["images"] >= _LEAST).sum()
         names = ("bandwidth", "kernel_mean")
         return {**{n: float(self._terms[n]) for n in names}, "target_classes": float(kept)}

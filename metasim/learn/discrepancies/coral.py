@@ -72,7 +72,8 @@ class CoralDistance(Discrepancy):
         mean, covariance = moments(self._features(target), unbiased=self.unbiased)
         return {"mean": mean, "covariance": covariance}
 
-    def _summary(self) -> dict[str, float]:
+    def describe(self) -> dict[str, float]:
+        """See :meth:`Discrepancy.describe`."""
         return {"target_spread": float(self._terms["covariance"].trace().clamp_min(0).sqrt())}
 
     def _value(self, x: Tensor, weights: Tensor | None) -> Tensor:

@@ -121,7 +121,8 @@ class FourierMMD(Discrepancy):
             "within": _square(z, unbiased=self.unbiased, weights=None),
         }
 
-    def _summary(self) -> dict[str, float]:
+    def describe(self) -> dict[str, float]:
+        """See :meth:`Discrepancy.describe`."""
         return {name: float(term) for name, term in self._terms.items() if term.ndim == 0}
 
     @property

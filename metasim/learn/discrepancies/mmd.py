@@ -15,8 +15,6 @@ import torch
 from torch import Tensor
 
 from metasim.learn.discrepancies.base import (
-    CLASSES,
-    READINGS,
     Comparison,
     Discrepancy,
     kept_share,
@@ -36,6 +34,7 @@ from metasim.learn.discrepancies.kernels import (
     mean_kernel,
     pooled,
 )
+from metasim.learn.features.base import CLASSES, READINGS
 
 __all__ = [
     "EnergyDistance",
@@ -172,7 +171,8 @@ class _KernelDiscrepancy(Discrepancy):
     def _restore(self) -> None:
         self._kernel = self._build()
 
-    def _summary(self) -> dict[str, float]:
+    def describe(self) -> dict[str, float]:
+        """See :meth:`Discrepancy.describe`."""
         return {name: float(term) for name, term in self._terms.items() if term.ndim == 0}
 
     @property

@@ -127,7 +127,8 @@ class SlicedW2(Discrepancy):
         centre = ordered.mean(0)
         return {"directions": directions, "centre": centre, "target": ordered - centre}
 
-    def _summary(self) -> dict[str, float]:
+    def describe(self) -> dict[str, float]:
+        """See :meth:`Discrepancy.describe`."""
         return {"target_spread": float(self._terms["target"].square().mean().sqrt())}
 
     def _project(self, x: Tensor) -> Tensor:

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 __all__ = [
+    "CLASSES",
+    "READINGS",
     "Combined",
     "FeatureExtractor",
     "Standardised",
@@ -21,6 +23,13 @@ __all__ = [
 ]
 
 
+# Blocks of columns that discrepancies know. No node can be called so, as there is a space in them.
+# The one that holds class probabilities:
+CLASSES = "shown classes"
+# What the names of those end in that hold a network's readings of a node's attributes:
+READINGS = " readings"
+
+
 class FeatureExtractor(nn.Module):
     """Images (B, 3, H, W) in [0, 1] to features (B, D); differentiable, in eval mode.
 
@@ -29,9 +38,12 @@ class FeatureExtractor(nn.Module):
     Attributes:
         blocks: column ranges that belong together, by name; they cover all D columns.
         randomised: whether it expects images of randomised appearance while training.
+        chunk: how many images it is given at once where no gradient is wanted, which bounds
+            the memory.
     """
 
     randomised = False
+    chunk = 512
 
     @property
     def blocks(self) -> dict[str, slice]:
@@ -68,10 +80,10 @@ class Standardised(FeatureExtractor):
         return (self.raw(images.to(self.centre.device)) - self.centre) / self.spread
 
     @torch.no_grad()
-    def standardise(self, images: Tensor, chunk: int = 512) -> None:
+    def standardise(self, images: Tensor) -> None:
         """Measure the features' mean and spread over images (B, 3, H, W), float or uint8."""
         here = self.centre.device
-        parts = [self.raw(as_float(part).to(here)) for part in torch.split(images, chunk)]
+        parts = [self.raw(as_float(part).to(here)) for part in torch.split(images, self.chunk)]
         centre, spread = centre_and_spread(torch.cat(parts))
         self.centre.copy_(centre)
         self.spread.copy_(spread)
@@ -84,6 +96,7 @@ class Combined(FeatureExtractor):
         super().__init__()
         self.parts: Sequence[FeatureExtractor] = nn.ModuleList(parts)  # type: ignore[assignment]
         self.randomised = any(part.randomised for part in parts)
+        self.chunk = min(part.chunk for part in parts)
 
     @property
     def blocks(self) -> dict[str, slice]:
@@ -130,7 +143,7 @@ def channels_first(images: npt.NDArray[np.uint8]) -> Tensor:
 
 
 @torch.no_grad()
-def extract(features: FeatureExtractor, images: npt.NDArray[np.uint8], chunk: int = 512) -> Tensor:
+def extract(features: FeatureExtractor, images: npt.NDArray[np.uint8]) -> Tensor:
     """Features (B, D) of many images, a chunk at a time; on the CPU."""
-    parts = [features(to_tensor(images[i : i + chunk])).cpu() for i in range(0, len(images), chunk)]
-    return torch.cat(parts)
+    starts = range(0, len(images), features.chunk)
+    return torch.cat([features(to_tensor(images[i : i + features.chunk])).cpu() for i in starts])

@@ -20,6 +20,7 @@ from metasim.learn.features.simulator import SimulatorNetwork
 from metasim.learn.features.tasknet import TaskNetFeatures, category_targets, teach_categories
 from metasim.learn.features.teach import Grade, grade, teach
 from metasim.learn.features.wide import Classroom, Labelled, draw_labelled, wide_scenes
+from metasim.learn.initial import initial_weights
 from metasim.rng import derive
 from metasim.scene.graph import Scene
 
@@ -108,6 +109,7 @@ def teach_near(
     scenes: Sequence[Scene],
     options: settings.Features | Sequence[settings.Features],
     classroom: Classroom,
+    number: int,
 ) -> Taught:
     """Teach simulator-supervised features again, with renders near an estimate added.
 
@@ -120,6 +122,7 @@ def teach_near(
         scenes: to render.
         options: as they were given to :func:`make_features`.
         classroom: likewise.
+        number: of the round, from 0; those that asked for no more rounds stay as they are.
     """
     every = [options] if isinstance(options, settings.Options) else list(options)
     extractor = taught.extractor
@@ -127,7 +130,9 @@ def teach_near(
     shown = taught.shown + draw_labelled(classroom, scenes, "rendering near the estimate")
     grades = []
     for index, (part, option) in enumerate(zip(parts, every, strict=True)):
-        if isinstance(part, SimulatorNetwork) and isinstance(option, settings.SimulatorFeatures):
+        if not isinstance(option, settings.SimulatorFeatures) or option.refine <= number:
+            continue
+        if isinstance(part, SimulatorNetwork):
             part.requires_grad_(True)
             seed = derive(classroom.seed, "features", index, "near", len(shown))
             generator = torch.Generator().manual_seed(seed)
@@ -161,7 +166,7 @@ def _make(
             simple = RandomConvFeatures(option.size, option.seed)
         case settings.PretrainedFeatures():
             pretrained = load_pretrained(option.model, option.weights).to(classroom.device)
-            pretrained.standardise(shown[:_STANDARDISING].tensor, chunk=64)
+            pretrained.standardise(shown[:_STANDARDISING].tensor)
             return pretrained, None
     simple.standardise(shown.tensor)
     return simple, None
@@ -177,8 +182,7 @@ def _simulator(
     for attempt in range(_TRIES):
         seed = derive(classroom.seed, "start", attempt)
         generator = torch.Generator().manual_seed(derive(seed, "teach"))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with initial_weights(seed):
             network = SimulatorNetwork(lesson, option.width, option.size).to(classroom.device)
         graded = _teach(network, shown, option, option.epochs, generator, classroom)
         in_vain = best is not None and _in_vain(best[1], graded, option.max_error)
@@ -246,7 +250,7 @@ def _tasknet(
         option.size,
         exclusive=bool((target.sum(dim=1) == 1).all()),
         seed=derive(classroom.seed, "start"),
-    )
+    ).to(classroom.device)
     classroom.progress.start("teaching the task network", option.epochs)
     teach_categories(
         network,

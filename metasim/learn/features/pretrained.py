@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from metasim.errors import DataError, MissingExtraError
 from metasim.learn.features.base import Standardised
 from metasim.learn.features.weights import fingerprint, load_into, read_weights
+from metasim.learn.initial import initial_weights
 
 __all__ = ["PretrainedFeatures", "load_pretrained"]
 
@@ -63,6 +64,8 @@ class PretrainedFeatures(Standardised):
         network: scaled images (B, 3, size, size) to features (B, D).
     """
 
+    chunk = 64  # at 224 pixels a layer of VGG19 takes 13 MB of each image
+
     def __init__(self, model: str, network: nn.Module) -> None:
         known = _MODELS[model]
         super().__init__(known.width)
@@ -108,7 +111,7 @@ def load_pretrained(model: str, weights: Path | None = None) -> PretrainedFeatur
         MissingExtraError: when torchvision or transformers is needed and not installed.
         DataError: when the weights cannot be had, or are another network's.
     """
-    with torch.random.fork_rng(devices=[]):  # building a network draws weights to begin with
+    with initial_weights():
         if _MODELS[model].hub:
             return PretrainedFeatures(model, _Dino(_dino(model, weights)))
         network = _Vgg19() if model == "vgg19" else _bare(model)

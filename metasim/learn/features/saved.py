@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-
 from metasim.errors import RunError
 from metasim.learn import options as settings
 from metasim.learn.codec import SceneCodec
@@ -16,6 +14,7 @@ from metasim.learn.features.pretrained import PretrainedFeatures, load_pretraine
 from metasim.learn.features.simple import PixelFeatures, RandomConvFeatures
 from metasim.learn.features.simulator import SimulatorNetwork
 from metasim.learn.features.tasknet import TaskNetFeatures
+from metasim.learn.initial import initial_weights
 
 __all__ = ["describe_features", "restore_features"]
 
@@ -54,7 +53,7 @@ def restore_features(
                 f"{[part['use'] for part in parts]}; resume with the settings the run was "
                 "started with"
             )
-        with torch.random.fork_rng(devices=[]):  # building a network draws weights to begin with
+        with initial_weights():
             made = [_restore(p, codec, o) for p, o in zip(parts, every, strict=True)]
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         first = (str(error).splitlines() or [""])[0]

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from metasim.learn.features.base import Standardised
+from metasim.learn.initial import initial_weights
 
 __all__ = ["PixelFeatures", "RandomConvFeatures"]
 
@@ -34,9 +35,9 @@ class PixelFeatures(Standardised):
         """Grey values (B, size * size), row by row."""
         return F.adaptive_avg_pool2d(images.mean(dim=1), self.size).flatten(1)
 
-    def standardise(self, images: Tensor, chunk: int = 512) -> None:
+    def standardise(self, images: Tensor) -> None:
         """Measure the pixels' means and mean deviation over images (B, 3, H, W)."""
-        super().standardise(images, chunk)
+        super().standardise(images)
         self.spread.fill_(float(self.spread.mean()))
 
 
@@ -54,8 +55,7 @@ class RandomConvFeatures(Standardised):
         super().__init__(size)
         self.size = size
         channels = -(-size // 2)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with initial_weights(seed):
             self.trunk = nn.Sequential(_layer(5, 32, 5), _layer(32, 64, 3), _layer(64, channels, 3))
         self.requires_grad_(False)
         self.eval()

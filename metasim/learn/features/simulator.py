@@ -15,7 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from metasim.learn.features.base import FeatureExtractor, as_float, centre_and_spread
+from metasim.learn.features.base import (
+    CLASSES,
+    READINGS,
+    FeatureExtractor,
+    as_float,
+    centre_and_spread,
+)
 from metasim.learn.features.lesson import Lesson, Truth
 
 __all__ = ["SimulatorNetwork"]
@@ -76,10 +82,10 @@ class SimulatorNetwork(FeatureExtractor):
         start = len(self.names) * self.size
         for place, name in enumerate(self.names):
             columns = self.lesson.columns_of(place)
-            blocks[f"{name} readings"] = slice(start + columns[0], start + columns[-1] + 1)
+            blocks[name + READINGS] = slice(start + columns[0], start + columns[-1] + 1)
         if self.lesson.categories:
             start += self.lesson.width
-            blocks["classes"] = slice(start, start + len(self.lesson.categories))
+            blocks[CLASSES] = slice(start, start + len(self.lesson.categories))
         return blocks
 
     def look(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -133,12 +139,12 @@ class SimulatorNetwork(FeatureExtractor):
         return torch.cat([features.flatten(1), readings], 1), logits.softmax(-1).mean(dim=1)
 
     @torch.no_grad()
-    def standardise(self, images: Tensor, chunk: int = 512) -> None:
+    def standardise(self, images: Tensor) -> None:
         """Measure the features' mean and spread over images (B, 3, H, W), float or uint8."""
-        parts = [self._plain(as_float(part))[0] for part in torch.split(images, chunk)]
+        parts = [self._plain(as_float(part))[0] for part in torch.split(images, self.chunk)]
         centre, spread = centre_and_spread(torch.cat(parts))
         for name, columns in self.blocks.items():
-            if name != "classes":
+            if name != CLASSES:
                 spread[columns] *= (columns.stop - columns.start) ** 0.5
         self.centre.copy_(centre)
         self.spread.copy_(spread)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from metasim.errors import PluginError
 from metasim.learn.features.base import Standardised, as_float
+from metasim.learn.initial import initial_weights
 from metasim.render.base import Label
 
 __all__ = ["TaskNetFeatures", "category_targets", "teach_categories"]
@@ -39,8 +40,7 @@ class TaskNetFeatures(Standardised):
     ) -> None:
         super().__init__(size)
         self.categories, self.size, self.exclusive = tuple(categories), size, exclusive
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with initial_weights(seed):
             self.trunk = nn.Sequential(
                 _block(3, width, 5), _block(width, 2 * width, 3), _block(2 * width, 4 * width, 3)
             )
@@ -65,7 +65,8 @@ class TaskNetFeatures(Standardised):
 
     def loss(self, images: Tensor, target: Tensor) -> Tensor:
         """Cross entropy with targets (B, Q) of 0 and 1."""
-        logits = self.logits(images)
+        here = self.centre.device
+        logits, target = self.logits(images.to(here)), target.to(here)
         if self.exclusive:
             return F.cross_entropy(logits, target)
         return F.binary_cross_entropy_with_logits(logits, target)

@@ -43,6 +43,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 def _torch_file(path: Path) -> object:
     try:
         found: object = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError):
         raise DataError(
             f"weights must be a state dict written by torch.save; {path} is damaged, holds other "

@@ -48,6 +48,7 @@ class Estimate:
         features: (B, D), the features it was estimated from.
         edit: the draw that was rendered.
         rendered: B images of just that draw, where the estimator made such.
+        predicted: the features are no render's, but what a network takes them to be.
     """
 
     loss: Tensor
@@ -55,6 +56,7 @@ class Estimate:
     features: Tensor
     edit: Edit
     rendered: Rendered | None = None
+    predicted: bool = False
 
 
 class GradientEstimator(ABC):
@@ -77,7 +79,7 @@ class GradientEstimator(ABC):
 
     @abstractmethod
     def estimate(self, step: Step, objective: Objective) -> Estimate:
-        """Render what is needed and return a loss to call ``backward`` on."""
+        """Render what is needed; the loss returned has the estimate as its gradient."""
 
     def state_dict(self) -> dict[str, Any]:
         """What must be kept for a resumed run to be identical."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from metasim.errors import TrainingError
 from metasim.learn.examples import Examples
 from metasim.learn.gradients.base import Estimate, GradientEstimator, Step, advantage, along
+from metasim.learn.initial import initial_weights
 from metasim.learn.objective import Objective
 
 __all__ = ["SurrogateEstimator"]
@@ -61,8 +62,7 @@ class SurrogateEstimator(GradientEstimator):
         width: int,
         seed: int,
     ) -> None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with initial_weights(seed):
             self.network = _Surrogate(inputs, width, outputs)
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=1e-3, fused=True)
         self.buffer, self.inner_steps, self.fit_steps = buffer, inner_steps, fit_steps
@@ -102,7 +102,7 @@ class SurrogateEstimator(GradientEstimator):
         features = features.detach()
         compare = objective.discrepancy.compare
         loss = along(edit, slope, step.distribution, lambda: advantage(compare(features)))
-        return Estimate(loss, float(value.detach()), features, edit, rendered)
+        return Estimate(loss, float(value.detach()), features, edit, rendered, rendered is None)
 
     def remember(self, batch: Examples) -> None:
         """Keep a batch of renders, and forget the oldest that there is no room for."""

@@ -33,12 +33,12 @@ class MixtureHead(Options):
 
 
 class DeterministicHead(Options):
-    """One new value for each attribute, as published; spread comes from the prior alone.
+    """One new value for each attribute, as published; it is spread only as far as what goes in.
 
     Attributes:
         exploration: deviation of the draws around the value, in half ranges, that the score
-            function and the task loss learn from; nothing else is drawn with it. The
-            published setting is 0.02 of the range.
+            function and the task loss learn from, and that the renders near an estimate
+            are drawn with; nothing else is. The published setting is 0.02 of the range.
     """
 
     use: Literal["deterministic"] = "deterministic"

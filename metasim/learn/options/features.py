@@ -72,7 +72,7 @@ class RandomConvFeatures(Options):
 
     use: Literal["random_conv"] = "random_conv"
     size: PositiveInt = 128
-    seed: NonNegativeInt = 0
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
 
 
 class TaskNetFeatures(Options):

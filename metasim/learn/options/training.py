@@ -29,13 +29,13 @@ class Training(Options):
         anneal: share of an attempt over which the smallest allowed deviation falls from
             ``noise_start`` to ``noise_end`` (in half ranges).
         noise_start: the smallest deviation at the start.
-        noise_end: the smallest deviation at the end.
+        noise_end: the smallest deviation at the end. The head adds 0.0015 or more to it.
         epoch_steps: steps between two looks at the target (metrics, test).
         images_every: epochs between two sets of figures and images.
         p_value: at least this at the end of an attempt counts as converged.
         restarts: how often an attempt that did not converge is followed by another, from
             other weights; all attempts have an equal share of the renders.
-        checkpoint_seconds: time between two checkpoints.
+        checkpoint_seconds: time between the first two checkpoints; each further wait is 2 % longer.
     """
 
     max_renders: PositiveInt = 20000

@@ -188,3 +188,9 @@ def test_doctor_answers_for_programs_and_people(capsys: Capture) -> None:
     told = capsys.readouterr().out
     for heading in ("packages", "extras", "problems"):
         assert f"\n{heading}\n" in told
+
+
+@pytest.mark.parametrize("name", ["2024", "true", "null", "1e3", "x" * 150])
+def test_init_takes_a_folder_of_any_name(tmp_path: Path, capsys: Capture, name: str) -> None:
+    assert main(["init", str(tmp_path / name)]) == 0
+    assert main(["validate", str(tmp_path / name / "experiment.yaml")]) == 0

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from metasim.config import load_experiment, load_grammar
+from metasim.config.shape import DISTRIBUTIONS
 from metasim.errors import ConfigError, Mistake
 from metasim.learn.options import Pathwise
 
@@ -438,3 +439,47 @@ def test_a_grammar_that_is_used_twice_is_wrong_once(write: Write, folder: Path) 
     (folder / "grammar.yaml").write_text(text.replace("std: 10", "std: -10"))
     (found,) = mistakes(write(HEAD + TARGET))
     assert (found.key, found.line) == ("grammar.root.children.0.attributes.yaw.prior.normal.std", 8)
+
+
+@pytest.mark.parametrize(
+    "prior",
+    [
+        *(f"{{{name}: }}" for name in sorted(DISTRIBUTIONS)),
+        "{normal: {mean: '5', std: 1}}",
+        "{normal: {mean: 5, std: true}}",
+        "{choice: {values: [true, false]}}",
+        "{choice: {values: [1, 2], weights: ['1', '2']}}",
+        "{constant: {value: true}}",
+        "{mixture: {components: [{normal: }]}}",
+    ],
+)
+def test_a_distribution_that_is_empty_or_of_other_types_is_a_mistake(
+    folder: Path, prior: str
+) -> None:
+    text = "root: {name: scene, kind: scene, attributes: {level: {prior: %s, range: [0, 1]}}}\n"
+    (mistake, *_) = grammar_mistakes(folder / "grammar.yaml", text % prior)
+    assert mistake.line == 1
+    assert "level.prior" in (mistake.key or "")
+
+
+def test_an_empty_count_is_a_mistake(folder: Path) -> None:
+    text = "root:\n  name: scene\n  kind: scene\n  count: {choice: }\n"
+    assert [m.line for m in grammar_mistakes(folder / "grammar.yaml", text)] == [4]
+
+
+@pytest.mark.parametrize("renderer", ["", "renderer: 7\n", "renderer: {options: {}}\n"])
+def test_a_mistake_in_the_renderer_is_told_once(write: Write, renderer: str) -> None:
+    (mistake,) = mistakes(write(f"grammar: grammar.yaml\n{renderer}{TARGET}"))
+    assert (mistake.key or "").startswith("renderer")
+
+
+@pytest.mark.parametrize("path", ["~nosuchuser/x.yaml", '"a\\0b"'])
+def test_a_path_that_there_cannot_be_is_a_mistake(write: Write, path: str) -> None:
+    text = HEAD.replace("grammar.yaml", path) + TARGET
+    (mistake,) = mistakes(write(text))
+    assert (mistake.line, mistake.key) == (1, "grammar")
+
+
+def test_a_seed_that_no_generator_takes_is_a_mistake(write: Write) -> None:
+    text = HEAD + TARGET + "features: {use: random_conv, seed: 100000000000000000000}\n"
+    assert [m.key for m in mistakes(write(text))] == ["features.seed"]

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from metasim.config import json_schema
 
 
@@ -25,3 +27,11 @@ def test_the_schema_is_whole_and_says_what_may_be_written() -> None:
     ]
     assert schema["$defs"]["GrammarTarget"]["required"] == ["grammar"]
     assert schema["additionalProperties"] is False
+
+
+@pytest.mark.parametrize("name", ["editor", "features", "gradient", "discrepancy"])
+def test_a_union_whose_use_is_left_out_is_not_asked_to_fit_one_alone(name: str) -> None:
+    """Several fit then, and ``oneOf`` would refuse what the loader takes."""
+    schema = json.dumps(json_schema()["properties"][name])
+    assert '"discriminator"' in schema
+    assert '"oneOf"' not in schema

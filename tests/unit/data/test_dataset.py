@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import os
@@ -558,3 +559,29 @@ def test_manifest_has_a_scene_for_every_image(
     assert scenes == rectangles.make_scenes(range(COUNT))
     files = hashes(tmp_path / "d")
     assert all(files[image["image"]] == image["sha256"] for image in manifest["images"])
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed"])
+def test_planes_that_are_not_as_they_were_written_are_told(
+    tmp_path: Path, generate: Generate, rectangles: ModuleType, damage: str
+) -> None:
+    generate(tmp_path / "d", renderer=rectangles.RectangleRenderer(depth=True), count=2)
+    dataset = read_dataset(tmp_path / "d")
+    path = tmp_path / "d" / str(dataset.records[1].planes)
+    whole = path.read_bytes()
+    other = (tmp_path / "d" / str(dataset.records[0].planes)).read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] if damage == "cut" else other)
+    with pytest.raises(DataError, match="another SHA-256"):
+        dataset.planes(1)
+
+
+def test_a_folder_that_may_not_be_read_is_told(
+    tmp_path: Path, generate: Generate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(self: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    (tmp_path / "d").mkdir()
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(DataError, match="cannot be written into: Permission denied"):
+        generate(tmp_path / "d")

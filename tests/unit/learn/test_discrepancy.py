@@ -14,6 +14,7 @@ from metasim.errors import ConfigError, DataError, RunError
 from metasim.learn import options
 from metasim.learn.discrepancies import RBF, Discrepancy, make_discrepancy, mmd2
 from metasim.learn.discrepancies.kernels import frozen_scale
+from metasim.learn.features.base import CLASSES
 
 EVERY: dict[str, options.Discrepancy] = {
     "mmd": options.MMD(),
@@ -28,7 +29,7 @@ EVERY: dict[str, options.Discrepancy] = {
 }
 WITH_BANDWIDTH = ["mmd", "mmd_rff", "jmmd", "classwise_mmd"]
 IGNORE_CLASSES = ["mmd", "mmd_rff", "energy", "sliced_wasserstein", "coral"]
-BLOCKS = {"trunk": slice(0, 4), "classes": slice(4, 7)}
+BLOCKS = {"trunk": slice(0, 4), CLASSES: slice(4, 7)}
 
 every = pytest.mark.parametrize("name", EVERY)
 
@@ -270,7 +271,7 @@ def test_the_kernel_is_that_of_the_value(name: str) -> None:
     assert float(mmd2(x, target, discrepancy.kernel)) == pytest.approx(float(discrepancy.value(x)))
 
 
-READ = {"digit": slice(0, 6), "classes": slice(6, 9), "digit readings": slice(9, 11)}
+READ = {"digit": slice(0, 6), CLASSES: slice(6, 9), "digit readings": slice(9, 11)}
 
 
 def seen(seed: int, count: int, spread: float) -> Tensor:

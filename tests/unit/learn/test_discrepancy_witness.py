@@ -12,6 +12,7 @@ from torch import Tensor
 
 from metasim.learn import options
 from metasim.learn.discrepancies import Discrepancy, KernelMMD, make_discrepancy
+from metasim.learn.features.base import CLASSES
 
 EVERY: dict[str, options.Discrepancy] = {
     "mmd": options.MMD(),
@@ -23,7 +24,7 @@ EVERY: dict[str, options.Discrepancy] = {
     "jmmd": options.JointMMD(),
     "classwise_mmd": options.ClasswiseMMD(),
 }
-BLOCKS = {"trunk": slice(0, 1), "digit readings": slice(1, 3), "classes": slice(3, 5)}
+BLOCKS = {"trunk": slice(0, 1), "digit readings": slice(1, 3), CLASSES: slice(3, 5)}
 
 every = pytest.mark.parametrize("name", EVERY)
 
@@ -155,7 +156,7 @@ def with_classes(x: Tensor) -> Tensor:
 def gaussian_target(settings: options.Discrepancy) -> Discrepancy:
     """Fitted to a standard normal target, drawn without noise."""
     discrepancy = make_discrepancy(settings, seed=5)
-    discrepancy.fit(with_classes(GRID), blocks={"x": slice(0, 1), "classes": slice(1, 3)})
+    discrepancy.fit(with_classes(GRID), blocks={"x": slice(0, 1), CLASSES: slice(1, 3)})
     return discrepancy
 
 

@@ -418,3 +418,14 @@ def test_other_heads_make_what_they_are_drawn_from(head: str) -> None:
     model, batch = editor("gcn", head), CODEC.encode(sample(3))
     made, drawn = model.made(batch, generator()), model(batch, generator())
     assert torch.equal(made.scale, drawn.scale)
+
+
+def test_what_goes_up_the_tree_and_what_goes_down_has_weights_of_its_own() -> None:
+    model, batch = editor("gcn", "gaussian"), CODEC.encode(sample(16))
+    model(batch, generator()).mean.square().sum().backward()
+    for name, parameter in model.named_parameters():
+        if name.endswith(".weight") and parameter.ndim == 3:
+            down, up = parameter.grad
+            assert float(down.abs().sum()) > 0, name
+            assert float(up.abs().sum()) > 0, name
+            assert not torch.allclose(down, up), name

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from metasim.learn import options
 from metasim.learn.discrepancies import RBF, make_discrepancy, mmd2
+from metasim.learn.features.base import CLASSES
 from metasim.learn.significance import (
     _splits,
     _statistics,
@@ -109,7 +110,7 @@ def test_every_discrepancy_lends_its_kernel(settings: options.Discrepancy) -> No
         return torch.cat([trunk, trunk[:, :2].softmax(1)], 1)
 
     discrepancy = make_discrepancy(settings, seed=0)
-    discrepancy.fit(images(60, 0), blocks={"trunk": slice(0, 3), "classes": slice(3, 5)})
+    discrepancy.fit(images(60, 0), blocks={"trunk": slice(0, 3), CLASSES: slice(3, 5)})
     held_out = images(60, 0)
     far, near = (
         permutation_p_value(

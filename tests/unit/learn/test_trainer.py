@@ -236,3 +236,66 @@ def test_a_frozen_encoder_stays_frozen_after_a_resumed_run() -> None:
     train(resumed)
     for name, value in first.editor.state_dict().items():
         assert torch.equal(value, resumed.editor.state_dict()[name]), name
+
+
+def test_each_attempt_halves_the_rate_from_the_start() -> None:
+    trainer = make_trainer(
+        restarts=1, p_value=1.0, lr=0.08, lr_halve_every=5, epoch_steps=1, max_renders=2 * BUDGET
+    )
+    _, epochs, _ = train(trainer)
+    first, second = ([e.lr for e in epochs if e.attempt == i] for i in (0, 1))
+    assert first[0] == second[0] == 0.08
+    assert first == second
+
+
+def test_an_epoch_tells_of_renders_not_of_what_a_network_takes_them_to_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Most steps of the surrogate render nothing; here what it predicts is far off."""
+    trainer = make_trainer("surrogate", restarts=0, epoch_steps=1)
+    trainer.start()
+    seen: list[torch.Tensor] = []
+    features_of = Objective.features_of
+
+    def noted(self: Objective, *given: Any) -> torch.Tensor:
+        seen.append(features_of(self, *given))
+        return seen[-1]
+
+    monkeypatch.setattr(Objective, "features_of", noted)
+    forward = type(trainer.estimator.network).forward  # type: ignore[attr-defined]
+    monkeypatch.setattr(
+        type(trainer.estimator.network),  # type: ignore[attr-defined]
+        "forward",
+        lambda self, *given: forward(self, *given) + 50.0,
+    )
+    for _ in range(3):
+        trainer._train_step()
+    assert len(seen) == 1  # the two steps after it went by the prediction
+    epoch = trainer._look()
+    torch.testing.assert_close(trainer.latest, seen[0][: trainer.compared], atol=1e-4, rtol=1e-4)
+    assert epoch.p_value == pytest.approx(trainer.p_value(seen[0]), abs=0.01)
+
+
+def test_the_images_of_a_resumed_run_are_drawn_again_and_not_counted() -> None:
+    trainer = make_trainer("surrogate", restarts=0)
+    trainer.start()
+    trainer._train_step()
+    shown = trainer.objective.images
+    again = make_trainer("surrogate", restarts=0)
+    again.load_state_dict(trainer.state_dict())
+    assert shown is not None
+    assert again.objective.images is not None
+    assert (again.objective.images == shown).all()
+    assert again.objective.renders == trainer.objective.renders
+
+
+def test_the_task_accuracy_told_is_that_of_the_attempt_that_is_kept() -> None:
+    trainer = make_trainer(restarts=0)
+    trainer.start()
+    assert trainer.judge().task_accuracy is None
+
+    class Task:
+        accuracy = 0.75
+
+    trainer.task = Task()  # type: ignore[assignment]
+    assert trainer.judge().task_accuracy == 0.75

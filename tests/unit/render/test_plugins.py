@@ -142,3 +142,13 @@ def test_installed_plugins_are_found_by_name(monkeypatch):
         load_renderer("toi")
     with pytest.raises(PluginError, match="importing 'metasim_test_nowhere' for"):
         load_renderer("broken")
+
+
+def test_a_module_of_another_folder_is_not_taken_for_its_namesake(folder, tmp_path_factory):
+    load_renderer("metasim_test_boxes:Box", folder)
+    other = tmp_path_factory.mktemp("other")
+    (other / "metasim_test_boxes.py").write_text(SOURCE)
+    with pytest.raises(PluginError, match="must have a name of its own"):
+        load_renderer("metasim_test_boxes:Box", other)
+    # Without a namesake it is merely a module that is there.
+    assert load_renderer("metasim_test_boxes:Box", tmp_path_factory.mktemp("empty"))

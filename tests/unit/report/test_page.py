@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from metasim import summaries
 from metasim.errors import RunError
 from metasim.report.figures import write_figures
 from metasim.report.findings import read_findings
 from metasim.report.grids import save_grid
 from metasim.report.page import report_data, write_report
 from metasim.report.verdict import Verdict, judge
+from metasim.report.wording import plain_number
 from metasim.rng import stream
 from metasim.runs import RunDir
 
@@ -448,3 +450,35 @@ def test_correlations_are_reported(tmp_path: Path) -> None:
     assert pair["attributes"] == ["digit.yaw", "digit.x"]
     assert pair["learned"] == pytest.approx(1)
     assert "digit.yaw and digit.x" in page(run).text
+
+
+def test_a_p_value_just_below_the_threshold_does_not_read_as_the_threshold(tmp_path: Path) -> None:
+    text = page(made(tmp_path, changed(converged=False, p_value=25 / 501))).text
+    assert "0.0499" in text
+    assert "p = 0.05;" not in text
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [(999.6, "1,000"), (99.96, "100"), (123.4, "123"), (0.12345, "0.123"), (-999.6, "-1,000")],
+)
+def test_numbers_keep_their_whole_part(value: float, told: str) -> None:
+    assert plain_number(value) == told
+
+
+def test_epochs_are_told_by_their_number_and_in_its_order(tmp_path: Path) -> None:
+    run = made(tmp_path, SUMMARY)
+    image = np.zeros((1, 4, 4, 3), np.uint8)
+    save_grid(run, "target", image)
+    for epoch in (5, 9995, 10000):
+        save_grid(run, run.epoch_name(epoch), image)
+    told = [str(picture["alt"]) for picture in page(run).all("img")]
+    epochs = [name.partition("epoch ")[2] for name in told if "epoch " in name]
+    assert epochs == ["5", "9995", "10000"]
+
+
+def test_a_run_that_cannot_be_judged_is_not_said_to_have_failed() -> None:
+    summary = {"converged": False, "judged": False, "reason": "it cannot be judged: few images"}
+    assert "cannot be judged" in summaries.run(summary)
+    assert "NOT" not in summaries.run(summary)
+    assert "did NOT converge" in summaries.run({**summary, "judged": True})

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -449,3 +450,32 @@ def test_a_number_that_another_name_has_already_is_passed_over(tmp_path: Path) -
     found = run(tmp_path, config(*children, mutable=[])).grammar
     assert list(found.nodes)[1:] == ["car_2", "car_3", "car_1"]
     assert [node.kind for node in found.root.children] == ["car", "car", "car_1"]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "told"),
+    [
+        (
+            {
+                "scale": ["Deterministic", 0.5, 0, 1],
+                "size_x": ["Deterministic", 14, 0, 28],
+                "size_y": ["Deterministic", 14, 0, 28],
+            },
+            "must not stand beside size_x and size_y",
+        ),
+        ({"class": ["Deterministic", 3, 0, 9]}, "must not stand beside the class of the node"),
+    ],
+)
+def test_what_would_be_replaced_is_a_mistake(
+    tmp_path: Path, attributes: dict[str, Any], told: str
+) -> None:
+    digit = copy.deepcopy(DIGIT)
+    digit["attributes"] |= attributes
+    with pytest.raises(ConfigError, match=told):
+        run(tmp_path, config(digit))
+
+
+def test_a_class_that_was_mutable_is_told_to_be_no_more(tmp_path: Path) -> None:
+    digit = copy.deepcopy(DIGIT)
+    digit["attributes"]["mutable"] = [*digit["attributes"].get("mutable", []), "class"]
+    assert any("a class is not learned" in line for line in run(tmp_path, config(digit)).notes)

@@ -1,11 +1,13 @@
 """Labels are checked where instances leave the image, too."""
 
 import dataclasses
+from types import MappingProxyType
 
+import numpy as np
 import pytest
 
 from metasim.errors import DataError
-from metasim.render import Rendered
+from metasim.render import Label, Rendered, Renderer
 from metasim.testing import AnalyticRenderer
 
 CHECK = "instances_keep_labels"
@@ -71,3 +73,56 @@ def test_values_beyond_the_range_may_be_refused(failures):
             return super().render(scenes)
 
     assert failures(Strict) == {}
+
+
+class Receding(Renderer):
+    """Discs on a plane in perspective: smaller and higher up the farther away."""
+
+    kinds = MappingProxyType({"scene": frozenset(), "disc": frozenset({"z"})})
+    example = MappingProxyType(
+        {
+            "root": {
+                "name": "scene",
+                "kind": "scene",
+                "children": [
+                    {
+                        "name": "disc",
+                        "kind": "disc",
+                        "attributes": {
+                            "z": {
+                                "prior": {"uniform": {"low": 2, "high": 8}},
+                                "range": [2, 8],
+                                "mutable": True,
+                            }
+                        },
+                    }
+                ],
+            }
+        }
+    )
+
+    def __init__(self):
+        self.image_size = (32, 32)
+
+    def render(self, scenes):
+        down, along = np.mgrid[-64:96, -64:96]
+        images = np.zeros((len(scenes), 32, 32, 3), np.uint8)
+        instances = np.zeros((len(scenes), 32, 32), np.int32)
+        labels = []
+        for row, scene in enumerate(scenes):
+            z = max(scene.nodes[1].attributes["z"], 1.0)
+            whole = (down + 2 - 40 / z) ** 2 + (along - 16) ** 2 <= (20 / z) ** 2
+            seen = whole[64:96, 64:96]
+            images[row][seen], instances[row][seen] = 255, 1
+            rows, columns = np.nonzero(seen)
+            box = (0, 0, 0, 0)
+            if rows.size:
+                box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+            box = tuple(int(side) for side in box)
+            share = float(seen.sum() / whole.sum()) if whole.any() else 0.0
+            labels.append((Label(1, 1, "disc", "disc", "disc", box, share),))
+        return Rendered(images, instances, tuple(labels))
+
+
+def test_what_shrinks_in_perspective_as_it_nears_the_edge_is_not_taken_for_cut(failures):
+    assert CHECK not in failures(Receding)

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from metasim.learn import options
 from metasim.learn.codec import SceneCodec
-from metasim.learn.discrepancies.base import READINGS
 from metasim.learn.features import (
     Combined,
     FeatureExtractor,
@@ -23,7 +22,14 @@ from metasim.learn.features import (
     TaskNetFeatures,
     extract,
 )
-from metasim.learn.features.base import as_float, centre_and_spread, channels_first, to_tensor
+from metasim.learn.features.base import (
+    CLASSES,
+    READINGS,
+    as_float,
+    centre_and_spread,
+    channels_first,
+    to_tensor,
+)
 from metasim.learn.features.simulator import Lesson
 
 
@@ -102,7 +108,8 @@ def test_standardised_features_have_no_mean_and_no_large_spread(
 ) -> None:
     extractor: Any = MAKERS[name](make_grammar)
     given = (images(200) * 255).to(torch.uint8)
-    extractor.standardise(given, chunk=64)
+    extractor.chunk = 64
+    extractor.standardise(given)
     with torch.no_grad():
         features = extractor(as_float(given))
     deviation = features.std(dim=0)
@@ -152,7 +159,8 @@ def test_many_images_are_looked_at_a_chunk_at_a_time(extractor: FeatureExtractor
     given = (images(7) * 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
     with torch.no_grad():
         wanted = extractor(to_tensor(given))
-    torch.testing.assert_close(extract(extractor, given, chunk=3), wanted, atol=1e-4, rtol=1e-4)
+    extractor.chunk = 3
+    torch.testing.assert_close(extract(extractor, given), wanted, atol=1e-4, rtol=1e-4)
 
 
 def test_images_count_from_0_to_255() -> None:
@@ -170,7 +178,7 @@ def test_parts_stand_side_by_side_under_names_of_their_own(make_grammar: Any) ->
     with torch.no_grad():
         wanted = torch.cat([part(images()) for part in parts], dim=1)
         assert torch.equal(combined(images()), wanted)
-    assert list(combined.blocks) == ["pixels", "blob", "blob readings", "classes", "2 pixels"]
+    assert list(combined.blocks) == ["pixels", "blob", "blob readings", CLASSES, "2 pixels"]
     assert combined.blocks["2 pixels"].stop == wanted.shape[1]
 
 
@@ -193,3 +201,21 @@ def test_the_default_settings_are_the_network_s_own(make_grammar: Any) -> None:
         network = SimulatorNetwork(lesson)
     defaults = options.SimulatorFeatures()
     assert (network.width, network.size) == (defaults.width, defaults.size)
+
+
+def test_the_gradient_is_the_derivative(extractor: FeatureExtractor) -> None:
+    """Against differences along random directions, in double precision."""
+    extractor.double()
+    generator = torch.Generator().manual_seed(1)
+    given = images(3).double().requires_grad_()
+    weights = torch.randn(extractor(given).shape, generator=generator, dtype=torch.float64)
+
+    def value(shift: Tensor) -> Tensor:
+        return (extractor(given + shift) * weights).sum()
+
+    (slope,) = torch.autograd.grad(value(torch.zeros_like(given)), given)
+    for _ in range(3):
+        along = 1e-6 * torch.randn(given.shape, generator=generator, dtype=torch.float64)
+        with torch.no_grad():
+            difference = float(value(along) - value(-along)) / 2
+        assert difference == pytest.approx(float((slope * along).sum()), rel=1e-3)

@@ -224,7 +224,7 @@ def test_teaching_near_an_estimate_adds_renders_and_lowers_the_loss_there(
 
     before = loss()
     pixels = extract(taught.extractor, taught.images[:9])[:, -16:]
-    again = teach_near(taught, scenes, (option, options.PixelFeatures(size=4)), classroom)
+    again = teach_near(taught, scenes, (option, options.PixelFeatures(size=4)), classroom, 0)
     assert again.renders == taught.renders + 400
     assert again.wide == taught.renders
     assert list(again.scenes[-400:]) == scenes
@@ -235,7 +235,7 @@ def test_teaching_near_an_estimate_adds_renders_and_lowers_the_loss_there(
     # Standardised by the widened prior still, not by what lies near the estimate.
     own = extract(network, again.images[: again.wide])[:, network.blocks["blob"]]
     assert float(own.mean(dim=0).abs().max()) < 1e-3
-    wider = teach_near(again, scenes[:10], (option, options.PixelFeatures(size=4)), classroom)
+    wider = teach_near(again, scenes[:10], (option, options.PixelFeatures(size=4)), classroom, 0)
     assert (wider.wide, wider.renders) == (again.wide, again.renders + 10)
 
 
@@ -269,8 +269,8 @@ def test_restored_features_can_be_taught_again(classroom: Classroom) -> None:
     described = through_a_file(describe_features(taught.extractor))
     restored = restore_features(described, classroom.codec, QUICK)
     scenes = near(classroom, 60)
-    first = teach_near(replace(taught, extractor=restored), scenes, QUICK, classroom)
-    second = teach_near(taught, scenes, QUICK, classroom)
+    first = teach_near(replace(taught, extractor=restored), scenes, QUICK, classroom, 0)
+    second = teach_near(taught, scenes, QUICK, classroom, 0)
     assert torch.equal(
         extract(first.extractor, taught.images[:9]), extract(second.extractor, taught.images[:9])
     )
@@ -280,7 +280,7 @@ def test_a_description_keeps_what_it_described(classroom: Classroom) -> None:
     taught = make_features(QUICK, classroom)
     described = describe_features(taught.extractor)
     before = {name: value.clone() for name, value in described["parts"][0]["state"].items()}
-    teach_near(taught, near(classroom, 30), QUICK, classroom)
+    teach_near(taught, near(classroom, 30), QUICK, classroom, 0)
     assert all(torch.equal(before[n], v) for n, v in described["parts"][0]["state"].items())
 
 
@@ -307,3 +307,18 @@ def test_no_more_pixels_are_taken_than_the_images_have(classroom: Classroom) -> 
     with pytest.raises(ConfigError, match=told):
         make_features(options.PixelFeatures(size=25), classroom)
     assert classroom.renderer.drawn == 0  # type: ignore[attr-defined]
+
+
+def test_of_several_features_each_is_taught_again_as_often_as_it_asks(
+    classroom: Classroom,
+) -> None:
+    once, never = (QUICK.model_copy(update={"refine": refine}) for refine in (1, 0))
+    taught = make_features((never, once), classroom)
+    parts: Any = taught.extractor.parts
+    before = [{k: v.clone() for k, v in part.state_dict().items()} for part in parts]
+    teach_near(taught, near(classroom, 60), (never, once), classroom, 0)
+    same = [
+        all(torch.equal(old[k], v) for k, v in part.state_dict().items())
+        for old, part in zip(before, parts, strict=True)
+    ]
+    assert same == [True, False]

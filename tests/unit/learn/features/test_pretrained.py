@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import pickle
 import sys
 from collections.abc import Mapping
@@ -295,3 +296,16 @@ def test_dinov2_is_read_from_a_folder(tmp_path: Path) -> None:
     assert extractor(images).shape == (2, 384)
     with pytest.raises(DataError, match=r"dinov2 of width 768; .* of width 384"):
         load_pretrained("dinov2_vitb14", tmp_path)
+
+
+def test_weights_that_may_not_be_read_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*given: Any, **more: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    path = tmp_path / "weights.pt"
+    torch.save({"w": torch.zeros(1)}, path)
+    monkeypatch.setattr(torch, "load", refused)
+    with pytest.raises(DataError, match=r"weights\.pt cannot be read: Permission denied"):
+        read_weights(path)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from metasim.learn.codec import SceneCodec
-from metasim.learn.features.base import channels_first, to_tensor
+from metasim.learn.features.base import CLASSES, channels_first, to_tensor
 from metasim.learn.features.lesson import Lesson, Truth, make_lesson
 from metasim.learn.features.simulator import SimulatorNetwork
 from metasim.learn.features.teach import Grade, grade, teach
@@ -274,7 +274,7 @@ def test_it_looks_where_the_node_is(learned: Learned) -> None:
 def test_it_tells_categories_apart(learned: Learned) -> None:
     with torch.no_grad():
         features = learned.network(learned.images.float() / 255)
-    classes = features[:, learned.network.blocks["classes"]]
+    classes = features[:, learned.network.blocks[CLASSES]]
     torch.testing.assert_close(classes.sum(dim=1), torch.ones(len(classes)))
     right = classes.argmax(dim=1) == learned.truth.categories[:, 0].argmax(dim=1)
     assert float(right.float().mean()) > 0.9
@@ -318,3 +318,15 @@ def test_nothing_seen_is_nothing_told(lesson: Lesson, make_renderer: Any) -> Non
     truth, rendered = truth_of(lesson, make_renderer(), *away)
     graded = grade(network_for(lesson).eval(), to_tensor(rendered.images), truth)
     assert graded.error == {"blob.x": 1.0, "blob.yaw": 1.0}
+
+
+def test_no_name_of_a_node_is_that_of_another_block(make_grammar: Any) -> None:
+    grammar = make_grammar(count=2).model_dump(mode="json")
+    grammar["root"]["children"][0]["name"] = "classes"
+    codec = SceneCodec(SceneGrammar.model_validate(grammar))
+    network = network_for(Lesson(codec, ["left", "right"], (24, 24))).eval()
+    covered = np.zeros(network(torch.zeros(1, 3, 24, 24)).shape[1], int)
+    for columns in network.blocks.values():
+        covered[columns] += 1
+    assert covered.tolist() == [1] * len(covered)
+    assert CLASSES in network.blocks
