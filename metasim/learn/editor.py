@@ -43,17 +43,15 @@ _LOG_2PI = math.log(2.0 * math.pi)
 
 @dataclass(frozen=True)
 class Edit:
-    """A draw from an :class:`EditDistribution`, as what it was made of.
+    """A draw from an :class:`EditDistribution`.
 
     Attributes:
         component: int64 (N,), the mixture component of each node.
-        noise: float32 (N, A), standard normal.
         latent: float32 (N, A), new latent positions before clipping or wrapping;
             differentiable in the distribution's parameters.
     """
 
     component: Tensor
-    noise: Tensor
     latent: Tensor
 
 
@@ -90,17 +88,10 @@ class EditDistribution:
         u = torch.rand(len(share), 1, generator=generator)
         component = (u > share[:, :-1].detach()).sum(dim=-1)
         noise = torch.randn(self.mask.shape, generator=generator) * self.mask
-        return self._edit(component, noise)
-
-    def replay(self, edit: Edit) -> Edit:
-        """The draw that the same component and noise give under these parameters."""
-        return self._edit(edit.component, edit.noise)
-
-    def _edit(self, component: Tensor, noise: Tensor) -> Edit:
         rows = torch.arange(len(component))
         scale = self.scale[rows, component]
         latent = self.mean[rows, component] + (scale @ noise.unsqueeze(-1)).squeeze(-1)
-        return Edit(component, noise, latent)
+        return Edit(component, latent)
 
     def log_prob(self, edit: Edit) -> Tensor:
         """Log density (B,) of the joint draw of component and latent position.

@@ -118,14 +118,10 @@ class Lesson:
             for c in range(columns.start, columns.stop)
         ]
 
-    def truth(self, scenes: Sequence[Scene], rendered: Rendered) -> Truth:
-        """What ``rendered`` shows of ``scenes``."""
-        return self.truth_of(scenes, rendered.labels, self.cells_of(rendered))
-
     def truth_of(
         self, scenes: Sequence[Scene], labels: Sequence[Sequence[Label]], cells: Tensor
     ) -> Truth:
-        """The same from the labels and from the cells that :meth:`cells_of` gave."""
+        """What the renders of scenes show, from labels and the cells :meth:`cells_of` gave."""
         batch = self.codec.encode(scenes)
         latent = self.codec.to_latent(batch.value, batch.name_id)
         many = torch.zeros(len(scenes), len(self.nodes))

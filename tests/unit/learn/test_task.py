@@ -46,7 +46,7 @@ def coins(logits: Tensor) -> EditDistribution:
 
 
 def toss(component: Tensor) -> Estimate:
-    edit = Edit(component, torch.zeros(SCENES, 1), torch.zeros(SCENES, 1))
+    edit = Edit(component, torch.zeros(SCENES, 1))
     return Estimate(torch.zeros(()), 0.0, torch.zeros(SCENES, 1), edit)
 
 

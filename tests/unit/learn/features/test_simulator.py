@@ -72,7 +72,7 @@ def test_ids_of_any_size_say_the_same(lesson: Lesson, make_renderer: Any) -> Non
 
 def truth_of(lesson: Lesson, renderer: Any, *scenes: Scene) -> tuple[Truth, Rendered]:
     rendered = renderer.render(scenes)
-    return lesson.truth(scenes, rendered), rendered
+    return lesson.truth_of(scenes, rendered.labels, lesson.cells_of(rendered)), rendered
 
 
 def test_a_lesson_knows_nodes_columns_and_categories(lesson: Lesson) -> None:
@@ -124,7 +124,8 @@ def test_a_node_that_no_mask_shows_is_present_where_the_scene_has_it() -> None:
     root = Node("scene", "scene", Attributes())
     lit = Scene((root, Node("light", "light", Attributes(power=2.0), 0)))
     images, instances = np.zeros((2, 16, 16, 3), np.uint8), np.zeros((2, 16, 16), np.int32)
-    truth = lesson.truth([lit, Scene((root,))], Rendered(images, instances, ((), ())))
+    drawn = Rendered(images, instances, ((), ()))
+    truth = lesson.truth_of([lit, Scene((root,))], drawn.labels, lesson.cells_of(drawn))
     assert truth.present.tolist() == [[True], [False]]
     assert truth.readings.tolist() == [[1.0], [0.0]]
     network = network_for(lesson)
@@ -234,7 +235,10 @@ def learned(make_grammar: Any, make_renderer: Any) -> Learned:
     codec, scenes = SceneCodec(grammar), wide(grammar, 1500)
     rendered = make_renderer().render(scenes)
     lesson = make_lesson(codec, rendered.labels, (24, 24))
-    truth, images = lesson.truth(scenes, rendered), channels_first(rendered.images)
+    truth, images = (
+        lesson.truth_of(scenes, rendered.labels, lesson.cells_of(rendered)),
+        channels_first(rendered.images),
+    )
     known, held_out = torch.arange(1300), torch.arange(1300, 1500)
     network = network_for(lesson).eval()
     before = grade(network, images[held_out], truth[held_out])
@@ -291,7 +295,10 @@ def test_teaching_is_decided_by_its_generator(make_grammar: Any, make_renderer: 
     scenes = wide(grammar, 140)
     rendered = make_renderer().render(scenes)
     lesson = make_lesson(SceneCodec(grammar), rendered.labels, (24, 24))
-    truth, images = lesson.truth(scenes, rendered), channels_first(rendered.images)
+    truth, images = (
+        lesson.truth_of(scenes, rendered.labels, lesson.cells_of(rendered)),
+        channels_first(rendered.images),
+    )
 
     def taught(seed: int) -> dict[str, Tensor]:
         network, heard = network_for(lesson), []
