@@ -93,18 +93,13 @@ def import_generator(path: Path) -> Imported:
 
 
 def _read_json(path: Path, findings: Findings) -> Any:
-    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
-        for key, count in Counter(key for key, _ in found).items():
-            if count > 1:
-                findings.wrong(key, f"the key {key!r} stands {count} times in one object")
-        return dict(found)
-
     def constant(text: str) -> NoReturn:
         raise ConfigError([Mistake(f"a number must be finite, got {text}", str(path))])
 
     try:
         text = path.read_text(encoding="utf-8-sig")
-        return json.loads(text, object_pairs_hook=pairs, parse_constant=constant)
+        data = json.loads(text, object_pairs_hook=_Object, parse_constant=constant)
+        _refuse_repeated(data, "$", findings)
     except json.JSONDecodeError as error:
         what = f"is not JSON: {error.msg}"
         raise ConfigError([Mistake(what, str(path), error.lineno, error.colno)]) from None
@@ -115,6 +110,24 @@ def _read_json(path: Path, findings: Findings) -> Any:
         raise ConfigError([Mistake("must be UTF-8 text, and is not", str(path))]) from None
     except (RecursionError, ValueError) as error:
         raise ConfigError([Mistake(f"is not JSON: {error}", str(path))]) from None
+    return data
+
+
+class _Object(dict[str, Any]):
+    """A JSON object, with how often each of its keys stands there."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.counts = Counter(key for key, _ in pairs)
+
+
+def _refuse_repeated(data: Any, path: str, findings: Findings) -> None:
+    for key, count in data.counts.items() if isinstance(data, _Object) else ():
+        if count > 1:
+            findings.wrong(f"{path}.{key}", f"stands {count} times in one object")
+        _refuse_repeated(data[key], f"{path}.{key}", findings)
+    for index, value in enumerate(data if isinstance(data, list) else ()):
+        _refuse_repeated(value, f"{path}[{index}]", findings)
 
 
 class _Reader:
