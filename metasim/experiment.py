@@ -8,7 +8,8 @@ Four use cases: :func:`train`, :func:`resume`, :func:`generate`, :func:`report`.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -85,26 +86,29 @@ def _carry_out(
     progress: Progress,
     first: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    try:
-        with run.lock():
-            first()
-            summary = Session(experiment, run, renderer, progress).carry_out()
-    except (MetasimError, Interrupted) as error:
-        error.run = run.path
-        raise
+    with _telling_of(run), run.lock():
+        first()
+        summary = Session(experiment, run, renderer, progress).carry_out()
     return _reported(run, summary)
 
 
 def _reported(run: RunDir, summary: dict[str, Any]) -> dict[str, Any]:
     """What a complete run answers, its report written."""
     again = f"the run is complete; write its report with: metasim report {run.path}"
+    told = f"stopped while the report was written, {again}"
+    with _telling_of(run), interruptible(lambda: told):
+        write_report(run)
+    return {"run": str(run.path), **summary}
+
+
+@contextmanager
+def _telling_of(run: RunDir) -> Iterator[None]:
+    """Name the run in what stops the block."""
     try:
-        with interruptible(lambda: f"stopped while the report was written, {again}"):
-            write_report(run)
+        yield
     except (MetasimError, Interrupted) as error:
         error.run = run.path
         raise
-    return {"run": str(run.path), **summary}
 
 
 def report(path: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -99,7 +98,7 @@ def _drawn(
         "renderer_code": code_of(target.renderer.use, target.renderer.folder),
         "sampling_code": _sampling_code(),
     }
-    name = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
+    name = digest(json.dumps(asked, sort_keys=True).encode())[:16]
     folders = (targets / (f"{name}-{n}" if n else name) for n in itertools.count())
     while True:
         folder = next(folders)
