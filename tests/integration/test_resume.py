@@ -261,30 +261,6 @@ def test_two_processes_cannot_train_in_one_run(metasim: Command, stopped: Path) 
     assert "one process at a time" in answer.data["error"]
 
 
-def test_a_run_stopped_after_its_last_step_is_judged_once_it_goes_on(
-    metasim: Command,
-    smoke: tuple[str, ...],
-    the_run: Callable[[], Path],
-    ends_as: EndsAs,
-    whole: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """With a slow renderer judging takes long; a stop that is asked for must not be forgotten."""
-    judge = Trainer.judge
-
-    def stopped(self: Trainer) -> Any:
-        signal.raise_signal(signal.SIGTERM)
-        return judge(self)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "judge", stopped)
-        answer = metasim(*smoke)
-    assert (answer.code, answer.run) == (130, the_run())
-    assert "stopped after the last step" in answer.data["error"]
-    assert not (the_run() / "summary.json").exists()
-    ends_as(the_run(), whole)
-
-
 def test_what_was_learned_so_far_is_in_a_stopped_runs_report(
     metasim: Command, smoke: tuple[str, ...], stop: Stop, the_run: Callable[[], Path]
 ) -> None:
@@ -351,7 +327,14 @@ def test_a_run_whose_images_were_changed_is_refused(
     assert metasim("train", "--resume", the_run()).code == 0
 
 
-@pytest.mark.parametrize("at", ["the prior", "the judgement"])
+@pytest.mark.parametrize(
+    ("owner", "name", "told"),
+    [
+        pytest.param(Judge, "prior", "stopped before the first step", id="at the prior"),
+        pytest.param(Trainer, "judge", "stopped after the last step", id="after the last step"),
+        pytest.param(Judge, "judgement", "stopped at once", id="at the judgement"),
+    ],
+)
 def test_a_stop_outside_the_loop_is_heard(
     metasim: Command,
     smoke: tuple[str, ...],
@@ -359,23 +342,28 @@ def test_a_stop_outside_the_loop_is_heard(
     ends_as: EndsAs,
     whole: Path,
     monkeypatch: pytest.MonkeyPatch,
-    at: str,
+    owner: type,
+    name: str,
+    told: str,
 ) -> None:
-    """The prior is looked at to its end, as what was prepared is then kept; a judgement is not."""
-    name = "prior" if at == "the prior" else "judgement"
-    method = getattr(Judge, name)
+    """The prior is looked at to its end, as what was prepared is then kept; a judgement is not.
 
-    def stopped(self: Judge, *given: Any) -> Any:
+    With a slow renderer judging takes long; a stop that is asked for must not be forgotten.
+    """
+    method = getattr(owner, name)
+
+    def stopped(self: Any, *given: Any) -> Any:
         signal.raise_signal(signal.SIGTERM)
         return method(self, *given)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Judge, name, stopped)
+        patch.setattr(owner, name, stopped)
         answer = metasim(*smoke)
     assert (answer.code, answer.run) == (130, the_run())
+    assert told in answer.data["error"]
     assert not RunDir.open(the_run()).ended
     (checkpoint,) = RunDir.open(the_run()).checkpoints()[:1]
-    assert (checkpoint.name == "step-00000000.pt") == (at == "the prior")
+    assert (checkpoint.name == "step-00000000.pt") == (name == "prior")
     ended = ends_as(the_run(), whole)
     assert ended.data["images_per_second"] > 0  # of the training, whenever it was
 
