@@ -43,6 +43,9 @@ def train(experiment: Experiment, *, progress: Progress) -> dict[str, Any]:
 
     Raises:
         Interrupted: when the process was asked to stop; it says what is kept.
+        MetasimError: what went wrong, its ``run`` naming the run directory once there is one:
+            PluginError or DataError of the renderer, the target or the features, RenderError
+            of a render, TrainingError of the learning, RunError of the run's files.
     """
     with build_renderer(experiment.renderer) as renderer:
         run = RunDir.create(experiment.output.dir, experiment.name, experiment.seed)
@@ -112,7 +115,11 @@ def _telling_of(run: RunDir) -> Iterator[None]:
 
 
 def report(path: Path) -> dict[str, Any]:
-    """Write the report of a run (or of the newest run in a folder) anew; returns what it says."""
+    """Write the report of a run (or of the newest run in a folder) anew; returns what it says.
+
+    Raises:
+        RunError: when there is no run, or one of its files is damaged or cannot be written.
+    """
     run = RunDir.find(path)
     write_report(run)
     return {"run": str(run.path), **report_data(run)}
@@ -179,7 +186,12 @@ def generate(
 
 
 def build_renderer(spec: RendererSpec) -> Renderer:
-    """The renderer that a specification describes."""
+    """The renderer that a specification describes.
+
+    Raises:
+        PluginError: when it cannot be found, imported or made with its options.
+        DataError: when files that it needs cannot be used.
+    """
     return make_renderer(spec.use, spec.options, spec.folder)
 
 

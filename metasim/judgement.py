@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,7 +87,12 @@ class Judge:
         found = sensitivities(trainer.objective, scenes[:_SENSITIVE], self.experiment.seed)
         latest = trainer.objective.draw(scenes[:SHOWN]).images
         first = trainer.objective.draw(trainer.sample(SHOWN, "prior")).images
-        evaluation = self.evaluation(prior["values"], attribute_values(self.codec, scenes))
+        evaluation = self.evaluation(
+            trainer,
+            prior=prior["values"],
+            learned=attribute_values(self.codec, scenes),
+            learned_read=best.readings,
+        )
         attributes = _attribute_table(evaluation["attributes"])
         for label, sensitivity in found.items():
             attributes[label]["sensitivity"] = sensitivity.size
@@ -126,18 +131,16 @@ class Judge:
             summary["task_accuracy"] = best.task_accuracy
         return Judgement(summary, evaluation, first, latest)
 
-    def evaluation(
-        self,
-        prior: Mapping[str, Sequence[float]],
-        learned: Mapping[str, npt.NDArray[np.float64]] | None = None,
-    ) -> dict[str, Any]:
-        """Values of each attribute before, learned (where given) and of the target (where known).
+    def evaluation(self, trainer: Trainer, **samples: Mapping[str, Any]) -> dict[str, Any]:
+        """Values of each attribute: as given, of the target, and as read from its images.
 
         Args:
-            prior: values by label.
-            learned: likewise.
+            trainer: whose features read the held-out target images.
+            samples: by label each, "prior", "learned" and "learned_read"; "target" (where the
+                truth is known) and "target_read" (where features read it) are added.
         """
-        truth = self._truth()
+        read = trainer.objective.extractor.readings(trainer.held_out)
+        samples = {**samples, "target": self._truth(), "target_read": read}
         table: dict[str, Any] = {}
         for label, spec in zip(self.codec.labels, self.codec.specs(), strict=True):
             low, high = spec.range or (0.0, 0.0)
@@ -146,12 +149,10 @@ class Judge:
                 "periodic": spec.periodic,
                 "low": low,
                 "high": high,
-                "prior": prior[label],
             }
-            if learned is not None:
-                table[label]["learned"] = learned[label].tolist()
-            if label in truth:
-                table[label]["target"] = truth[label]
+            for which, values in samples.items():
+                if label in values:
+                    table[label][which] = [float(v) for v in values[label][:_EVALUATED]]
         return {"attributes": table}
 
     def _truth(self) -> dict[str, list[float]]:
@@ -203,7 +204,7 @@ def _summary_of(values: Any, spec: Any) -> dict[str, float]:
 
 
 def _attribute_table(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The summary's attributes: means and deviations, distances where the truth is known."""
+    """The summary's attributes: means, deviations, and distances where both are known."""
     table = {}
     for label, about in evaluation.items():
         periodic, low, high = about["periodic"], about["low"], about["high"]
@@ -220,6 +221,12 @@ def _attribute_table(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]
                     circular_difference(row["learned"]["mean"], row["target"]["mean"], period)
                 )
             row["mean_error"] = abs(off)
+        read = {which: about.get(f"{which}_read") for which in ("learned", "target")}
+        if read["learned"] and read["target"]:
+            row["read"] = {
+                **{which: summarise(values, periodic, low, high) for which, values in read.items()},
+                "w1": wasserstein1(read["learned"], read["target"], period=period),
+            }
         table[label] = row
     return table
 

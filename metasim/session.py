@@ -29,7 +29,7 @@ from metasim.render.base import Renderer
 from metasim.report.events import EventLog
 from metasim.report.figures import write_figures
 from metasim.report.findings import read_findings
-from metasim.report.plots import comparison, save_grid
+from metasim.report.grids import comparison, save_grid
 from metasim.rng import derive
 from metasim.runs import RunDir
 from metasim.signals import on_signal
@@ -185,7 +185,7 @@ class Session:
         if self.trainer.objective.images is not None:
             save_grid(self.run, "first", self.trainer.objective.images[:SHOWN])
         save_grid(self.run, "target", self.target.images[:SHOWN])
-        self.run.write_evaluation(self.judge.evaluation(prior["values"]))
+        self.run.write_evaluation(self.judge.evaluation(self.trainer, prior=prior["values"]))
         return prior
 
     def _train(self) -> Outcome:
@@ -231,7 +231,8 @@ class Session:
                 save_grid(self.run, name, epoch.images[:SHOWN])
             if self.events is not None:
                 self.events.add_images(epoch.images, epoch.step)
-            self.run.write_evaluation(self.judge.evaluation(self.prior["values"], epoch.values))
+            samples = {"prior": self.prior["values"], "learned": epoch.values}
+            self.run.write_evaluation(self.judge.evaluation(self.trainer, **samples))
             write_figures(read_findings(self.run))
 
     def _conclude(self, best: Outcome) -> dict[str, Any]:

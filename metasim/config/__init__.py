@@ -1,31 +1,11 @@
-"""The experiment: its settings, and how they are read from YAML and the command line.
-
-A file's mistakes are reported all at once, each with its line and column; see
-:class:`metasim.errors.ConfigError`. Relative paths are relative to the file that names
-them, those of the command line to the working directory. An option of a renderer is a path
-where it begins with ``./`` or ``../``.
-"""
+"""The experiment: its settings, and how they are read from YAML and the command line."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
-
-from metasim.config import overrides as command_line
-from metasim.config.checks import experiment_mistakes, renderer_mistakes
-from metasim.config.draft import (
-    complete_experiment,
-    complete_grammar,
-    complete_renderer,
-    renderer_options,
-)
-from metasim.config.grammars import crossing_mistakes
+from metasim.config.loading import load_experiment, load_grammar, renderer_spec
 from metasim.config.schema import json_schema
 from metasim.config.settings import (
     Experiment,
-    GrammarDocument,
     GrammarFile,
     GrammarTarget,
     ImagesTarget,
@@ -34,10 +14,6 @@ from metasim.config.settings import (
     Target,
     differences,
 )
-from metasim.config.validation import check
-from metasim.errors import ConfigError, Mistake
-from metasim.scene.grammar import SceneGrammar
-from metasim.yamlfile import COMMAND_LINE, Document, Mark, read
 
 __all__ = [
     "Experiment",
@@ -53,95 +29,3 @@ __all__ = [
     "load_grammar",
     "renderer_spec",
 ]
-
-
-def load_experiment(path: Path, overrides: Sequence[str] = (), *, files: bool = True) -> Experiment:
-    """The experiment that a YAML file describes.
-
-    Args:
-        path: of the file.
-        overrides: settings from the command line, each ``dotted.key=YAML``.
-        files: whether the images and weights it names must be there; a run that is over can
-            be used without them.
-
-    Raises:
-        ConfigError: with every mistake found.
-    """
-    document = _read_mapping(path)
-    command_line.apply(
-        document,
-        overrides,
-        Experiment,
-        lambda spec, _place: renderer_options(spec, Path(os.path.abspath(path)).parent),
-    )
-    complete_experiment(document, path.stem)
-    crossing = {
-        **crossing_mistakes(document, ("grammar",)),
-        **crossing_mistakes(document, ("target", "grammar")),
-    }
-    experiment, mistakes = check(Experiment, document, document.broken, crossing)
-    mistakes += crossing.values()
-    mistakes += experiment_mistakes(document, files=files)
-    if experiment is None or mistakes or document.mistakes:
-        raise _all(document, mistakes)
-    return experiment
-
-
-def load_grammar(path: Path) -> GrammarFile:
-    """The grammar in a YAML file of its own, with the renderer that the file names.
-
-    Raises:
-        ConfigError: with every mistake found.
-    """
-    document = _read_mapping(path)
-    complete_grammar(document)
-    crossing = crossing_mistakes(document, ())
-    found, mistakes = check(GrammarDocument, document, document.broken, crossing)
-    mistakes += crossing.values()
-    if document.data.get("renderer") is not None:
-        mistakes += renderer_mistakes(document, ("renderer",), ())
-    if found is None or mistakes or document.mistakes:
-        raise _all(document, mistakes)
-    return GrammarFile(SceneGrammar(root=found.root, max_nodes=found.max_nodes), found.renderer)
-
-
-def renderer_spec(use: str, options: Sequence[str] = ()) -> RendererSpec:
-    """A renderer as named on the command line.
-
-    Args:
-        use: an installed plugin's name, or ``package.module:Class``, which is looked for in
-            the working directory too.
-        options: each ``key=YAML``, for the renderer's constructor.
-
-    Raises:
-        ConfigError: when there is no such renderer, or it does not take these options.
-    """
-    document = Document({"renderer": {"use": use, "options": {}}}, {}, {(): Mark(COMMAND_LINE)})
-    command_line.put_options(document, ("renderer", "options"), options)
-    complete_renderer(document, ("renderer",))
-    mistakes = renderer_mistakes(document, ("renderer",))
-    if mistakes or document.mistakes:
-        raise _all(document, mistakes)
-    return RendererSpec.model_validate(document.data["renderer"])
-
-
-def _read_mapping(path: Path) -> Document:
-    document = read(path)
-    if not isinstance(document.data, dict):
-        message = "must hold a mapping (key: value), and does not"
-        raise ConfigError([*document.mistakes, Mistake(message, str(path), 1, 1)])
-    return document
-
-
-def _all(document: Document, mistakes: list[Mistake]) -> ConfigError:
-    """Every mistake once, file by file, from top to bottom, the command line's last."""
-    every: dict[Any, Mistake] = {}
-    for mistake in [*document.mistakes, *mistakes]:
-        # A grammar used twice is wrong once: one place in a file, whatever key leads there.
-        spot = (mistake.file, mistake.line, mistake.column, mistake.key.rpartition(".")[2])
-        where = spot if mistake.line else mistake.key
-        every.setdefault((where, mistake.message), mistake)
-    files = list(dict.fromkeys(m.file for m in every.values() if m.file != COMMAND_LINE))
-    files.append(COMMAND_LINE)
-    ordered = sorted(every.values(), key=lambda m: (files.index(m.file), m.line, m.column))
-    return ConfigError(ordered)

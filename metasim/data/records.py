@@ -98,14 +98,6 @@ class Record:
     planes: str | None = None
     planes_sha256: str | None = None
 
-    @property
-    def files(self) -> dict[str, str]:
-        """Its files and the SHA-256 of each."""
-        files = {self.image: self.sha256}
-        if self.planes is not None and self.planes_sha256 is not None:
-            files[self.planes] = self.planes_sha256
-        return files
-
     def entry(self) -> dict[str, Any]:
         """How it was made, for ``manifest.json``."""
         entry: dict[str, Any] = {"image": self.image, "sha256": self.sha256}

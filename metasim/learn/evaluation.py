@@ -19,8 +19,6 @@ from metasim.scene.graph import Scene
 
 __all__ = ["Sensitivity", "attribute_values", "sensitivities"]
 
-Values = npt.NDArray[np.float64]
-
 _IDENTIFIABLE = 0.01
 
 
@@ -61,7 +59,7 @@ def sensitivities(
 
     Args:
         objective: renders and extracts; its renders are counted.
-        scenes: B scenes as learned.
+        scenes: B scenes as learned, at least 4.
         seed: of what is redrawn.
     """
     codec = objective.codec

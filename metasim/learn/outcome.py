@@ -83,6 +83,8 @@ class Outcome:
     Attributes:
         scores: of the same renders, by name; see
             :func:`metasim.learn.discrepancies.scores.scores`.
+        readings: what the features read from the same renders, (M,) by label, in attribute
+            units; empty for features that read nothing.
         task_accuracy: at its end, where there is a task.
     """
 
@@ -92,4 +94,5 @@ class Outcome:
     editor: dict[str, Tensor]
     min_scale: float
     scores: dict[str, float]
+    readings: dict[str, Tensor]
     task_accuracy: float | None = None

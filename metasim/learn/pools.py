@@ -17,7 +17,7 @@ from torch import Tensor
 from metasim.learn.codec import SceneCodec
 from metasim.learn.discrepancies import RBF
 from metasim.learn.discrepancies.kernels import frozen_scale, pooled
-from metasim.learn.warmup import kernel_mean_matching
+from metasim.learn.matching import kernel_mean_matching
 from metasim.scene.graph import Scene
 
 __all__ = ["Pool", "match"]

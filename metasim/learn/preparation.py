@@ -238,11 +238,9 @@ class Preparation:
         if not extractor.randomised:
             return extract(extractor, images)
         generator = torch.Generator().manual_seed(derive(self.seed, "looks", name))
-        parts = [
-            extractor(randomise_appearance(to_tensor(images[i : i + 512]), generator)).cpu()
-            for i in range(0, len(images), 512)
-        ]
-        return torch.cat(parts)
+        parts = (images[i : i + extractor.chunk] for i in range(0, len(images), extractor.chunk))
+        shown = (randomise_appearance(to_tensor(part), generator) for part in parts)
+        return torch.cat([extractor(part).cpu() for part in shown])
 
 
 def _split_distances(features: Tensor, held: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from metasim.errors import DataError, TrainingError
-from metasim.learn.editor import EditDistribution
+from metasim.learn.distribution import EditDistribution
 from metasim.learn.features.base import to_tensor
 from metasim.learn.gradients.base import Estimate, Step
 from metasim.learn.initial import initial_weights

@@ -243,6 +243,7 @@ class Trainer:
             state,
             self.editor.min_scale,
             scores(features, self.held_out),
+            self.objective.extractor.readings(features),
             self.task.accuracy if self.task is not None else None,
         )
 

@@ -12,9 +12,31 @@ from numpy.typing import NDArray
 
 from metasim.report.statistics import correlation, summarise, wasserstein1
 
-__all__ = ["Attribute", "Related", "correlated", "read_attributes"]
+__all__ = [
+    "RELATED",
+    "SAMPLES",
+    "Attribute",
+    "Floats",
+    "Related",
+    "apart",
+    "correlated",
+    "read_attributes",
+]
 
 Floats = NDArray[np.float64]
+
+SAMPLES = ("prior", "learned", "target", "learned_read", "target_read")
+"""What values there can be of an attribute; :class:`Attribute` says which are which."""
+
+RELATED = 0.3
+"""Size of a correlation, or of a difference of two, worth telling.
+
+Of 500 pairs of independent values, 0.15 has odds of one in a thousand.
+"""
+
+_PAIRS = 12
+_LITTLE = 0.03  # of the range: the mistakes of reading one and the same value vary by less
+_ERRORS = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +52,8 @@ class Attribute:
         prior: (N,) values before learning; each may be empty.
         learned: (N,) values of the learned distribution.
         target: (N,) true values of the target images, where they are known.
+        learned_read: (N,) what the features read from images of the learned distribution.
+        target_read: (N,) what they read from target images, with the same mistakes.
     """
 
     name: str
@@ -40,6 +64,8 @@ class Attribute:
     prior: Floats
     learned: Floats
     target: Floats
+    learned_read: Floats
+    target_read: Floats
 
     @property
     def period(self) -> float | None:
@@ -48,19 +74,25 @@ class Attribute:
 
     def values(self) -> Floats:
         """All of them."""
-        return np.concatenate([self.prior, self.learned, self.target])
+        return np.concatenate([getattr(self, which) for which in SAMPLES])
 
     def moments(self, which: str) -> dict[str, float] | None:
-        """Mean and deviation of "prior", "learned" or "target"; None where it is empty."""
+        """Mean and deviation of one of :data:`SAMPLES`; None where it is empty."""
         values = getattr(self, which)
         return summarise(values, self.periodic, self.low, self.high) if values.size else None
 
     def distance(self, which: str) -> float | None:
-        """The 1-Wasserstein distance of "prior" or "learned" to the target, where known."""
+        """The 1-Wasserstein distance of a sample to the target's, where both are known.
+
+        Args:
+            which: "prior" or "learned", or "learned_read", which is compared with what was
+                read from the target.
+        """
         values = getattr(self, which)
-        if not (values.size and self.target.size):
+        target = self.target_read if which == "learned_read" else self.target
+        if not (values.size and target.size):
             return None
-        return wasserstein1(values, self.target, period=self.period)
+        return wasserstein1(values, target, period=self.period)
 
 
 def read_attributes(evaluation: Mapping[str, Any] | None) -> list[Attribute]:
@@ -68,7 +100,7 @@ def read_attributes(evaluation: Mapping[str, Any] | None) -> list[Attribute]:
 
     Args:
         evaluation: ``{"attributes": {name: {"unit", "periodic", "low", "high", "prior":
-            [...], "learned": [...], "target": [...]}}}``; values that are no finite numbers
+            [...], ...}}}`` with any of :data:`SAMPLES`; values that are no finite numbers
             are passed over, and whatever is absent is empty.
     """
     found = (evaluation or {}).get("attributes") or {}
@@ -76,7 +108,7 @@ def read_attributes(evaluation: Mapping[str, Any] | None) -> list[Attribute]:
 
 
 def _attribute(name: str, about: Mapping[str, Any]) -> Attribute:
-    samples = {which: _finite(about.get(which)) for which in ("prior", "learned", "target")}
+    samples = {which: _finite(about.get(which)) for which in SAMPLES}
     low, high = _range(about, np.concatenate(list(samples.values())))
     return Attribute(
         name=name,
@@ -109,34 +141,62 @@ class Related(NamedTuple):
 
     Attributes:
         names: of the two.
-        correlations: by "prior", "learned" and "target", each in [-1, 1], where known.
+        correlations: by :data:`SAMPLES`, each in [-1, 1], where known.
     """
 
     names: tuple[str, str]
     correlations: dict[str, float]
 
 
-def correlated(attributes: list[Attribute], *, least: float = 0.3, most: int = 12) -> list[Related]:
-    """The pairs that are correlated before, learned or in the target, the strongest first.
+def correlated(attributes: list[Attribute]) -> list[Related]:
+    """The pairs that are correlated in any of the samples, the strongest first.
 
     The i-th values of all attributes are taken for those of one scene; samples of unequal
     length are passed over.
 
     Args:
-        attributes: any number.
-        least: size of a correlation worth telling; of 500 pairs of independent values,
-            |r| > 0.15 has odds of one in a thousand.
-        most: how many pairs.
+        attributes: any number; at most a dozen pairs are told, correlated by :data:`RELATED`
+            or more.
     """
     pairs = [Related((a.name, b.name), _correlations(a, b)) for a, b in combinations(attributes, 2)]
-    told = [p for p in pairs if max(map(abs, p.correlations.values()), default=0.0) >= least]
-    return sorted(told, key=lambda p: -max(map(abs, p.correlations.values())))[:most]
+    told = [p for p in pairs if max(map(abs, p.correlations.values()), default=0.0) >= RELATED]
+    return sorted(told, key=lambda p: -max(map(abs, p.correlations.values())))[:_PAIRS]
+
+
+def apart(attributes: list[Attribute]) -> list[Related]:
+    """The pairs that go together otherwise in generated images than in the target's, as read.
+
+    The test of whole images can pass them over. Told are differences of at least 0.3 and of
+    four standard errors (of Fisher's z), of attributes that the target's images show to vary:
+    of one that is the same everywhere only the mistakes of the reading are correlated.
+
+    Args:
+        attributes: any number.
+    """
+    varied = [a for a in attributes if a.target_read.size > 3 and _varies(a)]
+    pairs = [Related((a.name, b.name), _correlations(a, b)) for a, b in combinations(varied, 2)]
+    sizes = {a.name: (a.learned_read.size, a.target_read.size) for a in varied}
+    return [pair for pair in pairs if _differ(pair.correlations, *sizes[pair.names[0]])]
+
+
+def _varies(one: Attribute) -> bool:
+    read = one.moments("target_read")
+    return read is not None and read["std"] > _LITTLE * (one.high - one.low)
+
+
+def _differ(found: Mapping[str, float], learned: int, target: int) -> bool:
+    if "learned_read" not in found or "target_read" not in found:
+        return False
+    now, wanted = found["learned_read"], found["target_read"]
+    z = np.arctanh(np.clip([now, wanted], -0.999, 0.999))
+    error = np.sqrt(1 / (learned - 3) + 1 / (target - 3))
+    return abs(now - wanted) >= RELATED and abs(z[0] - z[1]) > _ERRORS * error
 
 
 def _correlations(a: Attribute, b: Attribute) -> dict[str, float]:
     found = {}
-    for which in ("prior", "learned", "target"):
+    for which in SAMPLES:
         first, second = getattr(a, which), getattr(b, which)
-        if first.size == second.size > 2:
+        if first.size == second.size > 3:
             found[which] = correlation(first, second, a.period, b.period)
     return found

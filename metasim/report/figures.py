@@ -1,9 +1,11 @@
-"""The figures that a run has, drawn from what it wrote."""
+"""The figures that a run has, as PNG, drawn from what it wrote: equal data give equal bytes."""
 
 from __future__ import annotations
 
+from metasim.report.curve import mmd_curve
 from metasim.report.findings import Findings
-from metasim.report.plots import attribute_distributions, attribute_tracks, mmd_curve
+from metasim.report.shares import attribute_distributions
+from metasim.report.tracks import attribute_tracks
 
 __all__ = ["draw_figures", "write_figures"]
 

@@ -19,6 +19,7 @@ from metasim.report.tables import (
     attribute_table,
     correlation_table,
     feature_table,
+    reading_table,
 )
 from metasim.report.verdict import Verdict, judge
 from metasim.report.wording import count, duration, p_value, plain_number, share
@@ -102,7 +103,8 @@ def _page(found: Findings, figures: Mapping[str, bytes]) -> str:
         markup.section("Learning", _curve(figures), _tracks(figures)),
         markup.section("Distributions", _distributions(figures)),
         markup.section("Correlations", correlation_table(correlated(found.attributes))),
-        markup.section("What the features read", feature_table(found)),
+        markup.section("What the images say", reading_table(found)),
+        markup.section("How well the features read", feature_table(found)),
         _next_steps(found, verdict),
         markup.details("Settings", markup.code(found.config_text)),
         markup.details("Provenance", _provenance(found.provenance)),

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metasim.report import markup
-from metasim.report.attributes import Attribute, Related
+from metasim.report.attributes import RELATED, SAMPLES, Attribute, Related
 from metasim.report.findings import Findings
 from metasim.report.markup import Markup
 from metasim.report.statistics import circular_difference
 from metasim.report.verdict import Verdict
 from metasim.report.wording import NOTHING, plain_number, spread
 
-__all__ = ["attribute_table", "correlation_table", "feature_table"]
+__all__ = ["attribute_table", "correlation_table", "feature_table", "reading_table"]
 
 
 def attribute_table(found: Findings, verdict: Verdict) -> Markup:
@@ -63,11 +63,13 @@ def attribute_table(found: Findings, verdict: Verdict) -> Markup:
 
 
 def _moments(name: str, about: Mapping[str, Any]) -> list[Markup]:
-    unit = about.get("unit")
+    samples = ("prior", "learned", "target")
+    return [_named(name, about.get("unit")), *(markup.text(spread(about.get(w))) for w in samples)]
+
+
+def _named(name: str, unit: Any) -> Markup:
     named = markup.text(name)
-    if unit:
-        named = Markup(f"{named} <span class='unit'>{markup.text(unit)}</span>")
-    return [named, *(markup.text(spread(about.get(w))) for w in ("prior", "learned", "target"))]
+    return Markup(f"{named} <span class='unit'>{markup.text(unit)}</span>") if unit else named
 
 
 def _identifiable(lost: bool, judged: bool) -> Markup:
@@ -95,19 +97,18 @@ def correlation_table(related: Sequence[Related]) -> Markup:
     rows = [
         [
             markup.text(" and ".join(pair.names)),
-            *(
-                markup.text(_correlation(pair.correlations.get(which)))
-                for which in ("prior", "learned", "target")
-            ),
+            *(markup.text(_correlation(pair.correlations.get(which))) for which in SAMPLES),
         ]
         for pair in related
     ]
+    head = ("Attributes", "Before", "Learned", "Target", "Read: generated", "Read: target")
     return markup.join(
         [
-            markup.table(("Attributes", "Before", "Learned", "Target"), rows),
+            markup.table(head, rows),
             markup.paragraph(
-                "Pairs correlated by at least 0.3 anywhere; angles are unrolled around their "
-                "mean first.",
+                f"Pairs correlated by {RELATED} or more anywhere; angles are unrolled around their "
+                "mean first. Read: as the features read them from generated images and from "
+                "target images.",
                 "soft",
             ),
         ]
@@ -116,6 +117,33 @@ def correlation_table(related: Sequence[Related]) -> Markup:
 
 def _correlation(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.2f}"
+
+
+def reading_table(found: Findings) -> Markup:
+    """What was read from generated and from target images; nothing where nothing was."""
+    read = [one for one in found.attributes if one.distance("learned_read") is not None]
+    if not read:
+        return Markup("")
+    head = ("Attribute", "Generated images", "Target images", "W1 between them")
+    rows = [
+        [
+            _named(one.name, one.unit),
+            *(markup.text(spread(one.moments(w))) for w in ("learned_read", "target_read")),
+            markup.text(plain_number(one.distance("learned_read"))),
+        ]
+        for one in read
+    ]
+    return markup.join(
+        [
+            markup.table(head, rows),
+            markup.paragraph(
+                "What the features read from fresh generated images and from held-out target "
+                "images, without any label of these. They make the same mistakes in both, so "
+                "these columns are to be compared with each other, not with true values.",
+                "soft",
+            ),
+        ]
+    )
 
 
 def feature_table(found: Findings) -> Markup:

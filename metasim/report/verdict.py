@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from metasim.report.attributes import Attribute
+from metasim.report.attributes import Attribute, Related, apart
 from metasim.report.findings import Findings
 from metasim.report.wording import listed, p_value, plain_number
 
@@ -22,7 +22,7 @@ _HEADLINES: dict[Status, str] = {
 }
 _POORLY_READ = 0.9
 _SHOWN = 8
-_FEW = 10
+_FEW = 25  # held-out images: below, the test notices gross differences alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +150,7 @@ def _caveats(found: Findings, status: Status, lost: Sequence[str]) -> list[str]:
             f"The images match, and yet {listed(far, _SHOWN)} stayed far from the known truth: "
             "other values give images that the features cannot tell apart."
         )
+    told += [_apart(pair) for pair in apart(found.attributes)[:_SHOWN]]
     held_out = numbers.get("held_out")
     if held_out is not None and held_out < _FEW and status != "not_judged":
         told.append(
@@ -163,6 +164,14 @@ def _caveats(found: Findings, status: Status, lost: Sequence[str]) -> list[str]:
             f"({p_value(before)}): there was nothing to learn, or the features do not see it."
         )
     return told
+
+
+def _apart(pair: Related) -> str:
+    now, wanted = (pair.correlations[which] for which in ("learned_read", "target_read"))
+    return (
+        f"{listed(pair.names)} go together otherwise than in the target's images: their "
+        f"correlation, as the features read them, is {now:.2f}, and {wanted:.2f} in the target."
+    )
 
 
 def _poorly_read(numbers: Mapping[str, Any]) -> list[str]:

@@ -18,16 +18,17 @@ import numpy.typing as npt
 from PIL import Image, ImageFilter
 
 from metasim.errors import PluginError
-from metasim.render.base import Label, Rendered, Renderer
+from metasim.render.base import Rendered, Renderer
 from metasim.scene.graph import Scene
 from metasim_mnist.batch import KINDS, Batch, read_scenes
+from metasim_mnist.drawing import OPAQUE
 from metasim_mnist.glyphs import BOX, Split, load_glyphs
+from metasim_mnist.labels import label_digits
 from metasim_mnist.renderer import MnistRenderer, check_size
 
 __all__ = ["GapRenderer"]
 
 _FINER = 4  # glyphs are drawn on a grid this much finer, then averaged
-_OPAQUE = 0.25  # a pixel belongs to a digit where more than this of it is covered
 _TEXTURE_CELLS = 4
 _LIGHT, _DARK = 0.9, 0.1
 
@@ -63,7 +64,7 @@ class GapRenderer(Renderer):
         glyphs: "digits", or a folder of IDX files or of images by class.
         split: "all", or the "source" or "target" half of every class's exemplars.
         inverted: dark strokes on a light ground.
-        blur: standard deviation of the blur, in pixels; 0 for none.
+        blur: standard deviation of the blur, 0 to 64 pixels.
         texture: contrast of the smooth texture of the ground, 0 to 1.
         noise: standard deviation of the noise, 0 to 1, besides that of the scene.
 
@@ -85,9 +86,9 @@ class GapRenderer(Renderer):
         texture: float = 0.3,
         noise: float = 0.05,
     ) -> None:
-        for name, value in (("blur", blur), ("texture", texture), ("noise", noise)):
-            if not (math.isfinite(value) and value >= 0):
-                raise PluginError(f"{name} must be a number of at least 0, got {value!r}")
+        for name, value, most in (("blur", blur, 64), ("texture", texture, 1), ("noise", noise, 1)):
+            if not 0 <= value <= most:  # False for NaN too
+                raise PluginError(f"{name} must be a number from 0 to {most}, got {value!r}")
         self.image_size = check_size(image_size)
         self.glyphs = load_glyphs(glyphs, split)
         self.known_categories = {"digit": self.glyphs.classes}
@@ -105,17 +106,18 @@ class GapRenderer(Renderer):
         shape = (len(scenes), *self.image_size)
         images, instances = np.zeros((*shape, 3), np.uint8), np.zeros(shape, np.int32)
         batch = read_scenes(scenes, self.glyphs, self.image_size)
-        labels = []
+        own = np.zeros(len(batch.scene), np.int64)
         for image, scene in enumerate(scenes):
             digits = np.flatnonzero(batch.scene == image).tolist()
             patches = [self._patch(batch, digit) for digit in digits]
             for layer, patch in enumerate(patches):
                 at, cover = patch.within(self.image_size)
-                instances[image][at][cover > _OPAQUE] = layer + 1
+                instances[image][at][cover > OPAQUE] = layer + 1
+                own[digits[layer]] = np.count_nonzero(patch.cover > OPAQUE)
             grey = self._picture(batch, image, digits, patches, np.random.default_rng(scene.seed))
             images[image] = np.rint(np.clip(grey, 0, 1) * 255).astype(np.uint8)[..., None]
-            labels.append(self._labels(batch, digits, patches, instances[image]))
-        return Rendered(images, instances, tuple(labels))
+        labels = label_digits(batch, instances, own, self.glyphs.classes)
+        return Rendered(images, instances, labels)
 
     def _patch(self, batch: Batch, digit: int) -> _Patch:
         """A digit drawn by Pillow on the finer grid, averaged down to pixels."""
@@ -174,29 +176,3 @@ class GapRenderer(Renderer):
         height, width = self.image_size
         grown = Image.fromarray(cells).resize((width, height), Image.Resampling.BICUBIC)
         return np.asarray(grown, np.float64) / 255
-
-    def _labels(
-        self,
-        batch: Batch,
-        digits: Sequence[int],
-        patches: Sequence[_Patch],
-        instances: npt.NDArray[np.int32],
-    ) -> tuple[Label, ...]:
-        labels = []
-        for layer, (digit, patch) in enumerate(zip(digits, patches, strict=True)):
-            rows, columns = np.nonzero(instances == layer + 1)
-            box = (0, 0, 0, 0)
-            if rows.size:
-                box = (
-                    int(columns.min()),
-                    int(rows.min()),
-                    int(columns.max()) + 1,
-                    int(rows.max()) + 1,
-                )
-            own = int(np.count_nonzero(patch.cover > _OPAQUE))
-            name, node = batch.name[digit], batch.node[digit]
-            category = self.glyphs.classes[batch.code[digit]]
-            labels.append(
-                Label(layer + 1, node, name, "digit", category, box, rows.size / max(own, 1))
-            )
-        return tuple(labels)

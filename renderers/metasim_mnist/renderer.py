@@ -41,6 +41,8 @@ class MnistRenderer(Renderer):
       ``scale``, 1 for a box of 28 pixels whose stroke fills about 20; ``shear``, positive
       leans the top to the right; ``intensity``, brightness of the stroke.
 
+    ``scale`` goes from 0 to 64, ``shear`` from -8 to 8, ``noise`` from 0; others are refused.
+
     Positions are those of the image, not of the parent. Later nodes lie in front. A pixel
     belongs to the front-most digit whose stroke covers more than a quarter of it.
 

@@ -25,6 +25,7 @@ from metasim.config import GrammarTarget, load_experiment
 from metasim.data import generate_dataset, load_labelled
 from metasim.experiment import build_renderer, generate
 from metasim.learn.features.base import to_tensor
+from metasim.learn.initial import initial_weights
 from metasim.learn.task import TaskNetwork, train_task_network
 from metasim.progress import Silent
 from metasim.rng import derive, stream
@@ -80,8 +81,7 @@ def taught(
     images: Tensor, labels: Tensor, classes: int, *, seed: int, epochs: int, number: int
 ) -> TaskNetwork:
     """The classifier of a number, equal in everything but its data."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(seed, "classifier", number))
+    with initial_weights(derive(seed, "classifier", number)):
         network = TaskNetwork(classes)
     generator = torch.Generator().manual_seed(derive(seed, "classifier batches", number))
     train_task_network(network, images, labels, epochs=epochs, generator=generator)

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from metasim.learn.discrepancies.gram import GramComparison
 from metasim.learn.preparation import Prepared
 from metasim.learn.trainer import Trainer
 from tests.benchmarks.prepared import Bench, changed, load_bench
@@ -87,8 +88,10 @@ def breakdown(trainer: Trainer, steps: int) -> dict[str, float]:
     watch.watch(trainer.editor, "forward", "editor")
     watch.watch(objective.renderer, "render", "render")
     watch.watch(objective, "_extract", "features")
-    watch.watch(objective.discrepancy, "witness", "discrepancy")
-    watch.watch(objective.discrepancy, "value", "discrepancy")
+    watch.watch(objective.discrepancy, "compare", "discrepancy")
+    whole = GramComparison.value, GramComparison.witness
+    for method in ("value", "witness"):
+        watch.watch(GramComparison, method, "discrepancy")
     watch.watch(trainer.estimator, "estimate", "estimator, rest")
     watch.watch(trainer.optimiser, "step", "optimiser")
     watch.watch(trainer, "_train_step", "backward and rest")
@@ -97,7 +100,8 @@ def breakdown(trainer: Trainer, steps: int) -> dict[str, float]:
             trainer._train_step()
     finally:
         del codec.encode, codec.decode, objective.renderer.render
-        del objective.discrepancy.witness, objective.discrepancy.value
+        del objective.discrepancy.compare
+        GramComparison.value, GramComparison.witness = whole  # type: ignore[method-assign]
     return {name: 1000 * seconds / steps for name, seconds in watch.seconds.items()}
 
 

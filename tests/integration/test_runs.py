@@ -16,6 +16,7 @@ from metasim.report.findings import read_findings
 from metasim.runs import RunDir
 
 Command = Callable[..., Any]
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_summary_keeps_its_contract(whole: Path) -> None:
@@ -43,6 +44,16 @@ def test_the_summary_keeps_its_contract(whole: Path) -> None:
     assert yaw["target"] == {"mean": pytest.approx(90), "std": pytest.approx(0)}
     assert 0 <= yaw["w1"] <= 180
     assert 0 <= yaw["sensitivity"] <= 1
+    assert set(yaw["read"]) == {"learned", "target", "w1"}
+    assert 0 <= yaw["read"]["target"]["mean"] < 360
+    assert 0 <= yaw["read"]["w1"] <= 180
+
+
+def test_every_key_of_the_summary_is_explained(whole: Path) -> None:
+    summary = json.loads((whole / "summary.json").read_text())
+    told = (ROOT / "results" / "README.md").read_text()
+    keys = [*summary, *summary["attributes"]["digit.yaw"], *summary["features"], "task_accuracy"]
+    assert [key for key in keys if f"`{key}`" not in told] == []
 
 
 def test_the_renders_are_all_counted(whole: Path) -> None:

@@ -48,6 +48,9 @@ def test_a_run_that_misses_one_figure_fails_there_alone(
 
 def test_the_time_counts() -> None:
     assert not passed("mnist_rot", ROT, wall=60.1)["seconds"]
+
+
+def test_the_spread_counts() -> None:
     assert not passed("mnist_spread", {**ROT, "attributes": {"digit.yaw": {
         "w1": 1.0, "learned": {"std": 19.0}}}})["deviation ratio"]  # fmt: skip
 

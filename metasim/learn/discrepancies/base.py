@@ -34,8 +34,8 @@ def kept_share(reference: Tensor, exclude: Tensor | None) -> Tensor:
 class Discrepancy(ABC):
     """A discrepancy between generated features and target features that are fixed.
 
-    Everything that depends on the target alone, bandwidths above all, is measured once by
-    :meth:`fit` and frozen: otherwise values of different steps could not be compared.
+    Everything that does not depend on the generated images, bandwidths above all, is measured
+    once by :meth:`fit` and frozen: otherwise values of different steps could not be compared.
 
     Attributes:
         unbiased: estimates whose expectation is the discrepancy of the two distributions,
@@ -95,6 +95,10 @@ class Discrepancy(ABC):
 
         Returns:
             ().
+
+        Raises:
+            RuntimeError: before :meth:`fit`.
+            ValueError: when ``x`` has another width than the target, or too few rows.
         """
         return self._value(self._checked(x), weights)
 

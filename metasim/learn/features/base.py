@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +54,13 @@ class FeatureExtractor(nn.Module):
         """(B, 3, H, W) in [0, 1] to (B, D)."""
         raise NotImplementedError
 
+    def readings(self, features: Tensor) -> dict[str, Tensor]:
+        """What features (B, D) say of the attributes: values (B,) by label, in their units.
+
+        Empty for features that were not taught to read any.
+        """
+        return {}
+
 
 class Standardised(FeatureExtractor):
     """Base of extractors whose columns are standardised by their spread over wide renders.
@@ -102,19 +109,27 @@ class Combined(FeatureExtractor):
     def blocks(self) -> dict[str, slice]:
         """The parts' blocks, numbered in front where there are several of one name."""
         blocks: dict[str, slice] = {}
-        start = 0
-        for i, part in enumerate(self.parts):
-            stop = start
+        for i, (start, part) in enumerate(self._placed()):
             for name, columns in part.blocks.items():
                 key = name if name not in blocks else f"{i} {name}"
                 blocks[key] = slice(start + columns.start, start + columns.stop)
-                stop = max(stop, start + columns.stop)
-            start = stop
         return blocks
+
+    def _placed(self) -> Iterator[tuple[int, FeatureExtractor]]:
+        """Each part, and the column that its features begin at."""
+        start = 0
+        for part in self.parts:
+            yield start, part
+            start += max(columns.stop for columns in part.blocks.values())
 
     def forward(self, images: Tensor) -> Tensor:
         """The parts' features, concatenated."""
         return torch.cat([part(images) for part in self.parts], dim=1)
+
+    def readings(self, features: Tensor) -> dict[str, Tensor]:
+        """Those of the first part that reads any."""
+        every = (part.readings(features[:, start:]) for start, part in self._placed())
+        return next((found for found in every if found), {})
 
 
 def as_float(images: Tensor) -> Tensor:

@@ -118,6 +118,19 @@ class Lesson:
             for c in range(columns.start, columns.stop)
         ]
 
+    def values(self, readings: Tensor) -> dict[str, Tensor]:
+        """Readings (B, T) as values by label, float64 (B,), in their units and ranges."""
+        codec, found = self.codec, {}
+        for label, (place, a, periodic), columns in zip(
+            codec.labels, self.columns, self.label_columns, strict=True
+        ):
+            mine = readings[:, columns].cpu()
+            latent = torch.zeros(len(mine), len(codec.attributes))
+            latent[:, a] = mine[:, 1].atan2(mine[:, 0]) / torch.pi if periodic else mine[:, 0]
+            node = torch.full((len(mine),), self.nodes[place])
+            found[label] = codec.to_values(latent, node)[:, a]
+        return found
+
     def truth_of(
         self, scenes: Sequence[Scene], labels: Sequence[Sequence[Label]], cells: Tensor
     ) -> Truth:

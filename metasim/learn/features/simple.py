@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from metasim.learn.features.base import Standardised
+from metasim.learn.features.layers import with_place
 from metasim.learn.initial import initial_weights
 
 __all__ = ["PixelFeatures", "RandomConvFeatures"]
@@ -67,10 +68,7 @@ class RandomConvFeatures(Standardised):
 
     def raw(self, images: Tensor) -> Tensor:
         """Means and largest values of the last maps, (B, size)."""
-        count, _, h, w = images.shape
-        along, down = (torch.linspace(-1, 1, n, device=images.device) for n in (w, h))
-        place = torch.stack([along.expand(h, w), down[:, None].expand(h, w)])
-        maps = self.trunk(torch.cat([images * 2 - 1, place.expand(count, -1, -1, -1)], dim=1))
+        maps = self.trunk(with_place(images * 2 - 1))
         return torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1)[:, : self.size]
 
 

@@ -22,6 +22,7 @@ from metasim.learn.features.base import (
     as_float,
     centre_and_spread,
 )
+from metasim.learn.features.layers import block, with_place
 from metasim.learn.features.lesson import Lesson, Truth
 
 __all__ = ["SimulatorNetwork"]
@@ -46,20 +47,20 @@ class SimulatorNetwork(FeatureExtractor):
         self.names = lesson.names
         nodes, channels, first, hidden = len(self.names), 2 * width, max(1, width // 2), 2 * size
         self.trunk = nn.Sequential(
-            _block(3, first, 5, 2),
-            _block(first, width, 3, 2),
-            _block(width, width, 3, 1),
-            _block(width, channels, 3, 2),
-            _block(channels, channels, 3, 1),
+            block(3, first, 5, 2),
+            block(first, width, 3, 2),
+            block(width, width, 3, 1),
+            block(width, channels, 3, 2),
+            block(channels, channels, 3, 1),
         )
         self.attention = nn.Conv2d(channels + 2, nodes, 1)
         self.reader = nn.Parameter(torch.randn(nodes, channels + 2, size) * (channels**-0.5))
         self.bias = nn.Parameter(torch.zeros(nodes, size))
         self.closer = nn.Sequential(
-            _block(3, width, 5, 2),
-            _block(width, 2 * width, 3, 2),
-            _block(2 * width, 4 * width, 3, 1),
-            _block(4 * width, 4 * width, 3, 2),
+            block(3, width, 5, 2),
+            block(width, 2 * width, 3, 2),
+            block(2 * width, 4 * width, 3, 1),
+            block(4 * width, 4 * width, 3, 2),
             nn.Flatten(),
             nn.Linear(4 * width * (_GLIMPSE // _STRIDE) ** 2, hidden, bias=False),
             nn.BatchNorm1d(hidden),
@@ -93,12 +94,8 @@ class SimulatorNetwork(FeatureExtractor):
         images = images.to(self.centre.device)
         if images.shape[-2:] != self.lesson.seen_size:
             images = F.interpolate(images, size=self.lesson.seen_size, mode="area")
-        seen = self.trunk(images * 2 - 1)
+        seen = with_place(self.trunk(images * 2 - 1))
         h, w = seen.shape[-2:]
-        along, down = (torch.linspace(-1, 1, n, device=seen.device) for n in (w, h))
-        place = torch.stack([along.expand(h, w), down[:, None].expand(h, w)])
-        place = place.expand(len(seen), -1, -1, -1)
-        seen = torch.cat([seen, place], dim=1)
         attention = self.attention(seen).flatten(2).softmax(dim=-1)
         pooled = attention @ seen.flatten(2).transpose(1, 2)
         features = torch.einsum("bgc,gcs->bgs", pooled, self.reader) + self.bias
@@ -160,6 +157,14 @@ class SimulatorNetwork(FeatureExtractor):
             logits.append(out[:, len(columns) :])
         return readings, torch.stack(logits, dim=1)
 
+    @torch.no_grad()
+    def readings(self, features: Tensor) -> dict[str, Tensor]:
+        """The readings that features (B, D) from :meth:`forward` hold, in attribute units."""
+        start = len(self.names) * self.size
+        columns = slice(start, start + self.lesson.width)
+        spread, centre = (scale[columns].to(features) for scale in (self.spread, self.centre))
+        return self.lesson.values(features[:, columns] * spread + centre)
+
     def loss(self, images: Tensor, truth: Truth) -> Tensor:
         """Squared error of the readings, cross entropy of category and of attention."""
         features, attention = self.look(images)
@@ -177,11 +182,3 @@ class SimulatorNetwork(FeatureExtractor):
         there = truth.cells.flatten(2).any(dim=-1).float()
         missed = -(found.clamp(min=1e-6).log() * there)
         return loss + 0.1 * missed.sum() / there.sum().clamp(min=1)
-
-
-def _block(inputs: int, outputs: int, size: int, stride: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(),
-    )

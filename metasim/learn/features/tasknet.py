@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from metasim.errors import PluginError
 from metasim.learn.features.base import Standardised, as_float
+from metasim.learn.features.layers import block
 from metasim.learn.initial import initial_weights
 from metasim.render.base import Label
 
@@ -42,7 +43,9 @@ class TaskNetFeatures(Standardised):
         self.categories, self.size, self.exclusive = tuple(categories), size, exclusive
         with initial_weights(seed):
             self.trunk = nn.Sequential(
-                _block(3, width, 5), _block(width, 2 * width, 3), _block(2 * width, 4 * width, 3)
+                block(3, width, 5, 2),
+                block(width, 2 * width, 3, 2),
+                block(2 * width, 4 * width, 3, 2),
             )
             self.penultimate = nn.Linear(16 * 4 * width, size)
             self.head = nn.Linear(size, len(self.categories))
@@ -135,11 +138,3 @@ def teach_categories(
             total += loss.item()
         progress(epoch + 1, total / batches)
     network.requires_grad_(False).eval()
-
-
-def _block(inputs: int, outputs: int, size: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, size, 2, size // 2, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(),
-    )

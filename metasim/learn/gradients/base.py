@@ -12,7 +12,7 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from metasim.learn.discrepancies import Comparison
-from metasim.learn.editor import Edit, EditDistribution
+from metasim.learn.distribution import Edit, EditDistribution
 from metasim.learn.examples import Examples
 from metasim.learn.objective import Objective
 from metasim.render.base import Rendered

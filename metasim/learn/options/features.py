@@ -31,9 +31,9 @@ class SimulatorFeatures(Options):
         size: features for each grammar node that has something to learn.
         randomise_appearance: invert, blur, shade and add noise to the images it is taught
             with, so that it ignores looks.
-        randomise_training: do the same to the generated images while the editor learns.
+        randomise_training: do the same to all images that are compared while the editor learns.
         refine: how many times it is taught again on renders near the warm start's estimate.
-        refine_renders: images it is then taught with, each time.
+        refine_renders: images that are added each time to those it is taught with.
         max_error: held-out error, as a share of that of predicting the mean, above which
             the network is taught again from another start.
     """

@@ -78,7 +78,4 @@ class Surrogate(Options):
 
 Chosen = Pathwise | FiniteDifference | SPSA | ScoreFunction | Surrogate
 
-Gradient = Annotated[
-    AutoGradient | Pathwise | FiniteDifference | SPSA | ScoreFunction | Surrogate,
-    Field(discriminator="use"),
-]
+Gradient = Annotated[AutoGradient | Chosen, Field(discriminator="use")]

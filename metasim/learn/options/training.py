@@ -19,7 +19,7 @@ class Training(Options):
     """The training loop.
 
     Attributes:
-        max_renders: stop after this many (those for the features are not counted).
+        max_renders: stop after this many (those for the features and the tests are not counted).
         batch_size: scenes in a step.
         lr: learning rate of Adam; it falls to a fiftieth along a cosine.
         lr_halve_every: halve the rate after so many steps instead; 0 is the cosine.

@@ -59,7 +59,7 @@ def test_a_shipped_experiment_is_valid(path: Path, tmp_path: Path) -> None:
         ("mnist_gap", {"yaw": (0, 10)}, {"yaw": 90}),
     ],
 )
-def test_what_is_to_be_learned_is_what_the_issue_says(
+def test_what_is_to_be_learned_is_what_the_readme_says(
     name: str, prior: dict[str, Any], target: dict[str, Any]
 ) -> None:
     experiment = load_experiment(EXPERIMENTS / f"{name}.yaml")
@@ -74,7 +74,7 @@ def test_what_is_to_be_learned_is_what_the_issue_says(
                 assert off.std() == pytest.approx(std, abs=1.5), (name, key)
 
 
-def test_the_two_modes_and_the_correlation_are_as_the_issue_says() -> None:
+def test_the_two_modes_and_the_correlation_are_as_the_readme_says() -> None:
     bimodal = load_experiment(EXPERIMENTS / "mnist_bimodal.yaml").target
     assert isinstance(bimodal, GrammarTarget)
     yaw = values(bimodal.grammar, "yaw")

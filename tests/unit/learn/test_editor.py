@@ -15,7 +15,8 @@ from torch.distributions import Categorical, MixtureSameFamily, MultivariateNorm
 
 from metasim.learn import options
 from metasim.learn.codec import SceneCodec
-from metasim.learn.editor import EditDistribution, SceneEditor, edit_scenes, make_editor
+from metasim.learn.distribution import EditDistribution
+from metasim.learn.editor import SceneEditor, edit_scenes, make_editor
 from metasim.scene.grammar import SceneGrammar
 from metasim.scene.graph import Scene
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from metasim.learn import options
 from metasim.learn.codec import SceneCodec
 from metasim.learn.discrepancies import KernelMMD
-from metasim.learn.editor import EditDistribution
+from metasim.learn.distribution import EditDistribution
 from metasim.learn.examples import Examples, make_examples
 from metasim.learn.features import PixelFeatures
 from metasim.learn.features.base import to_tensor

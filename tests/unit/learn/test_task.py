@@ -11,7 +11,8 @@ from torch import Tensor
 
 from metasim.errors import DataError, TrainingError
 from metasim.learn.codec import SceneCodec
-from metasim.learn.editor import Edit, EditDistribution, make_editor
+from metasim.learn.distribution import Edit, EditDistribution
+from metasim.learn.editor import make_editor
 from metasim.learn.features.base import to_tensor
 from metasim.learn.gradients.base import Estimate, Step
 from metasim.learn.options import MixtureHead, ParametricEditor, Task

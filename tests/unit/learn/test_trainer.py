@@ -162,7 +162,7 @@ def test_the_best_attempt_is_kept(
         discrepancy, p_value = found[len(weights)]
         weights.append({k: v.clone() for k, v in trainer.editor.state_dict().items()})
         scale = 0.01 * len(weights)
-        return Outcome(trainer.attempt, discrepancy, p_value, weights[-1], scale, {})
+        return Outcome(trainer.attempt, discrepancy, p_value, weights[-1], scale, {}, {})
 
     monkeypatch.setattr(trainer, "judge", judge)
     best, _, _ = train(trainer)

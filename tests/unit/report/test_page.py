@@ -391,7 +391,7 @@ def test_a_test_that_could_not_be_failed_is_no_verdict(tmp_path: Path) -> None:
 def test_a_test_with_few_images_says_little(tmp_path: Path) -> None:
     (caveat,) = verdict(tmp_path, changed(held_out=3)).caveats
     assert caveat.startswith("Only 3 target images were held out")
-    assert "40 target images" in caveat
+    assert "100 target images" in caveat
     assert verdict(tmp_path, changed(held_out=10)).caveats == ()
 
 
@@ -450,6 +450,25 @@ def test_correlations_are_reported(tmp_path: Path) -> None:
     assert pair["attributes"] == ["digit.yaw", "digit.x"]
     assert pair["learned"] == pytest.approx(1)
     assert "digit.yaw and digit.x" in page(run).text
+
+
+def test_what_the_images_say_is_told(tmp_path: Path) -> None:
+    samples = evaluation()
+    rng = stream(1, "read")
+    yaw, x = samples["attributes"]["digit.yaw"], samples["attributes"]["digit.x"]
+    turns = rng.normal(0, 20, 300)
+    yaw["learned_read"] = yaw["target_read"] = (90 + turns).tolist()
+    x["learned_read"] = (20 + rng.normal(0, 4, 300)).tolist()
+    x["target_read"] = (16 + turns / 5).tolist()
+    run = made(tmp_path, SUMMARY, evaluated=samples)
+    text = page(run).text
+    table = text.partition("What the images say")[2]
+    row = re.search(r"digit\.x px (\S+) ± \S+ (\S+) ± \S+ (\S+) ", table)
+    assert row
+    assert [float(cell) for cell in row.groups()] == pytest.approx([20, 16, 4], abs=0.5)
+    (caveat,) = report_data(run)["caveats"]
+    assert caveat.startswith("digit.yaw and digit.x go together otherwise than in the target's")
+    assert caveat.endswith("and 1.00 in the target.")
 
 
 def test_a_p_value_just_below_the_threshold_does_not_read_as_the_threshold(tmp_path: Path) -> None:

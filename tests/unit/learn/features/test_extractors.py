@@ -188,6 +188,34 @@ def test_readings_of_every_part_are_known_as_such(make_grammar: Any) -> None:
     assert found == ["blob readings", "1 blob readings"]
 
 
+def test_what_features_read_is_told_in_the_attributes_units(make_grammar: Any) -> None:
+    """Standardising and standing beside other features change nothing of it."""
+    network = simulator(make_grammar).eval()
+    # An untaught network hardly reads one image otherwise than another.
+    for head in network.heads:
+        head.weight.data.mul_(20)  # type: ignore[operator, union-attr]
+    shown = images(40)
+    with torch.no_grad():
+        wanted = network.lesson.values(network.read(network.look(shown)[0])[0])
+        network.standardise(shown)
+        alone = network.readings(network(shown))
+        both = Combined([PixelFeatures(4), network]).eval()
+        beside = both.readings(both(shown))
+    assert list(alone) == list(beside) == list(network.lesson.codec.labels)
+    for label, spec in zip(wanted, network.lesson.codec.specs(), strict=True):
+        low, high = spec.range or (0.0, 0.0)
+        assert len(alone[label]) == 40
+        assert bool(((alone[label] >= low) & (alone[label] <= high)).all())
+        assert alone[label].std() > 0.05
+        for found in (alone, beside):
+            torch.testing.assert_close(found[label], wanted[label], rtol=0, atol=1e-3)
+
+
+def test_features_that_were_taught_nothing_read_nothing() -> None:
+    both = Combined([PixelFeatures(4), PixelFeatures(2)]).eval()
+    assert both.readings(both(images(3))) == {}
+
+
 def test_one_part_that_wants_randomised_looks_is_enough(make_grammar: Any) -> None:
     part = simulator(make_grammar)
     assert not Combined([PixelFeatures(4), part]).randomised

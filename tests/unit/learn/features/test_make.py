@@ -25,6 +25,7 @@ from metasim.learn.features import (
     restore_features,
     teach_near,
 )
+from metasim.learn.features.lesson import Lesson
 from metasim.learn.features.tasknet import category_targets
 from metasim.learn.features.wide import draw_labelled, wide_scenes
 
@@ -94,6 +95,20 @@ def test_held_out_errors_are_told_and_kept(classroom: Classroom, log: Any) -> No
     assert max(taught.error.values()) < 0.8
     assert log.stages == ["rendering for the features", "teaching the features"]
     assert any("blob.yaw" in message for message in log.messages)
+
+
+def test_what_was_taught_is_read_back(make_grammar: Any) -> None:
+    """Readings are the inverse of what the lesson asks for."""
+    codec = SceneCodec(make_grammar())
+    rng = np.random.default_rng(0)
+    scenes = [codec.grammar.sample(rng) for _ in range(30)]
+    lesson = Lesson(codec, [], (24, 24))
+    truth = lesson.truth_of(scenes, [()] * 30, torch.ones(30, 1, 3, 3, dtype=torch.bool))
+    values = lesson.values(truth.readings)
+    for label in codec.labels:
+        node, name = label.split(".")
+        wanted = [n.attributes[name] for scene in scenes for n in scene.nodes if n.name == node]
+        assert values[label].numpy() == pytest.approx(np.array(wanted, dtype=float), abs=1e-3)
 
 
 def test_features_that_nothing_is_taught_are_standardised_by_wide_renders_too(

@@ -15,7 +15,8 @@ from metasim.learn import options
 from metasim.learn.codec import SceneCodec, wrap
 from metasim.learn.discrepancies import RBF, Distance, Kernel
 from metasim.learn.editor import SceneEditor, make_editor
-from metasim.learn.warmup import fit_editor, kernel_mean_matching
+from metasim.learn.matching import kernel_mean_matching
+from metasim.learn.warmstart import fit_editor
 from metasim.scene.grammar import SceneGrammar
 from metasim.scene.graph import Scene
 

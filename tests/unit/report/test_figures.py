@@ -16,15 +16,11 @@ import pytest
 from PIL import Image
 
 from metasim.report import canvas
-from metasim.report.attributes import correlated, read_attributes
-from metasim.report.plots import (
-    attribute_distributions,
-    attribute_tracks,
-    comparison,
-    image_grid,
-    mmd_curve,
-    save_grid,
-)
+from metasim.report.attributes import Attribute, apart, correlated, read_attributes
+from metasim.report.curve import mmd_curve
+from metasim.report.grids import comparison, image_grid, save_grid
+from metasim.report.shares import attribute_distributions
+from metasim.report.tracks import attribute_tracks
 from metasim.rng import stream
 from metasim.runs import RunDir
 
@@ -380,3 +376,39 @@ def test_correlated_attributes_are_found() -> None:
     assert pair.correlations["learned"] == pytest.approx(0.8, abs=0.06)
     assert abs(pair.correlations["prior"]) < 0.2
     assert "target" not in pair.correlations
+
+
+def read(a: Any, b: Any, c: Any, d: Any) -> list[Attribute]:
+    """Two attributes: as read from generated images (a, b), and from the target's (c, d)."""
+    x = attribute(high=64.0, learned_read=list(a), target_read=list(c))
+    yaw = attribute(periodic=True, high=360.0, learned_read=list(b), target_read=list(d))
+    return read_attributes({"attributes": {"d.x": x, "d.yaw": yaw}})
+
+
+def test_what_goes_together_in_the_target_alone_is_found() -> None:
+    rng = stream(3, "apart")
+    one, two, three = rng.normal(size=(3, 250))
+    x, free, tied = 32 + 5 * one, (90 + 20 * two) % 360, (350 + 20 * (0.8 * one + 0.6 * two)) % 360
+    (pair,) = apart(read(x, free, x, tied))
+    assert pair.names == ("d.x", "d.yaw")
+    assert pair.correlations["target_read"] == pytest.approx(0.8, abs=0.06)
+    assert len(apart(read(x, tied, x, free))) == 1  # in the generated images alone
+    assert apart(read(x, tied, x, tied)) == []
+    assert apart(read(x, free, 32 + 5 * three, free)) == []
+    # Of what does not vary only the mistakes of the reading go together.
+    assert apart(read(32 + one, free, 32 + one, tied)) == []
+    # Few images say little.
+    assert apart(read(x[:6], free[:6], x[:6], tied[:6])) == []
+    assert apart(read(x, free, [], [])) == []
+
+
+def test_what_was_read_is_drawn_where_the_truth_is_not_known() -> None:
+    samples = {"learned_read": [20.0, 21.0, 22.0], "target_read": [70.0, 71.0, 72.0]}
+    one = attribute(prior=[1.0, 2.0, 3.0], learned=[20.0] * 3, target=[], **samples)
+    png = attribute_distributions({"attributes": {"a.x": one}})
+    assert of_colour(png, canvas.TARGET)[80:].any()
+    known = attribute(prior=[1.0, 2.0, 3.0], learned=[20.0] * 3, target=[20.0], **samples)
+    without = {key: value for key, value in known.items() if not key.endswith("_read")}
+    assert attribute_distributions({"attributes": {"a.x": known}}) == attribute_distributions(
+        {"attributes": {"a.x": without}}
+    )
