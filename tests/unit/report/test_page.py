@@ -392,7 +392,7 @@ def test_a_test_with_few_images_says_little(tmp_path: Path) -> None:
     (caveat,) = verdict(tmp_path, changed(held_out=3)).caveats
     assert caveat.startswith("Only 3 target images were held out")
     assert "100 target images" in caveat
-    assert verdict(tmp_path, changed(held_out=10)).caveats == ()
+    assert verdict(tmp_path, changed(held_out=25)).caveats == ()
 
 
 def test_what_cannot_be_identified_is_named_in_the_headline(tmp_path: Path) -> None:
