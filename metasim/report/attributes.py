@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from metasim.report.statistics import correlation, summarise, wasserstein1
+from metasim.report.statistics import correlation, middle_spread, summarise, wasserstein1
 
 __all__ = [
     "RELATED",
@@ -141,7 +141,8 @@ class Related(NamedTuple):
 
     Attributes:
         names: of the two.
-        correlations: by :data:`SAMPLES`, each in [-1, 1], where known.
+        correlations: by :data:`SAMPLES`, each in [-1, 1], where known; of what was read it is
+            that of the ranks.
     """
 
     names: tuple[str, str]
@@ -168,7 +169,8 @@ def apart(attributes: list[Attribute]) -> list[Related]:
 
     The test of whole images can pass them over. Told are differences of at least 0.3 and of
     four standard errors (of Fisher's z), of attributes that the target's images show to vary:
-    of one that is the same everywhere only the mistakes of the reading are correlated.
+    of one that is the same everywhere only the mistakes of the reading are correlated. Both
+    are measured so that a few images that are read all wrong do not matter.
 
     Args:
         attributes: any number.
@@ -180,8 +182,7 @@ def apart(attributes: list[Attribute]) -> list[Related]:
 
 
 def _varies(one: Attribute) -> bool:
-    read = one.moments("target_read")
-    return read is not None and read["std"] > _LITTLE * (one.high - one.low)
+    return middle_spread(one.target_read, one.period) > _LITTLE * (one.high - one.low)
 
 
 def _differ(found: Mapping[str, float], learned: int, target: int) -> bool:
@@ -198,5 +199,6 @@ def _correlations(a: Attribute, b: Attribute) -> dict[str, float]:
     for which in SAMPLES:
         first, second = getattr(a, which), getattr(b, which)
         if first.size == second.size > 3:
-            found[which] = correlation(first, second, a.period, b.period)
+            ranks = which.endswith("_read")
+            found[which] = correlation(first, second, a.period, b.period, of_ranks=ranks)
     return found

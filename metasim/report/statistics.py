@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
 
 __all__ = [
     "Histogram",
@@ -17,6 +18,7 @@ __all__ = [
     "correlation",
     "histogram",
     "mass_within",
+    "middle_spread",
     "summarise",
     "wasserstein1",
 ]
@@ -155,6 +157,8 @@ def correlation(
     b: ArrayLike,
     period_a: float | None = None,
     period_b: float | None = None,
+    *,
+    of_ranks: bool = False,
 ) -> float:
     """Pearson's correlation, angles being unrolled around their circular mean first.
 
@@ -166,6 +170,7 @@ def correlation(
         b: one value for each scene, in the same order.
         period_a: length of the circle of ``a``; None on the line.
         period_b: of ``b``.
+        of_ranks: Spearman's instead, which a few values far off hardly change.
 
     Returns:
         In [-1, 1]; 0 where one of the two is constant.
@@ -176,8 +181,21 @@ def correlation(
             f"a correlation needs pairs of values, got {first.size} and {second.size} values"
         )
     first, second = _centred(first, period_a), _centred(second, period_b)
+    if of_ranks:
+        first, second = (_centred(rankdata(v), None) for v in (first, second))
     spreads = float(np.linalg.norm(first) * np.linalg.norm(second))
     return float(np.clip(first @ second / spreads, -1, 1)) if spreads > 0 else 0.0
+
+
+def middle_spread(values: ArrayLike, period: float | None = None) -> float:
+    """Half the width of the middle 68 % of the values: of normal ones their deviation.
+
+    Args:
+        values: in the attribute's unit.
+        period: length of the circle; None on the line.
+    """
+    low, high = np.quantile(_centred(_values(values), period), [0.16, 0.84])
+    return float(high - low) / 2
 
 
 def histogram(

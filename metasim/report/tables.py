@@ -107,8 +107,8 @@ def correlation_table(related: Sequence[Related]) -> Markup:
             markup.table(head, rows),
             markup.paragraph(
                 f"Pairs correlated by {RELATED} or more anywhere; angles are unrolled around their "
-                "mean first. Read: as the features read them from generated images and from "
-                "target images.",
+                "mean first. Read: of the ranks, as the features read them from generated "
+                "images and from target images.",
                 "soft",
             ),
         ]

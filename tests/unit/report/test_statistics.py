@@ -9,16 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
-from scipy.stats import circmean, circstd, wasserstein_distance
+from scipy.stats import circmean, circstd, spearmanr, wasserstein_distance
 
 from metasim.report.statistics import (
     circular_difference,
     correlation,
     histogram,
     mass_within,
+    middle_spread,
     summarise,
     wasserstein1,
 )
+from metasim.rng import stream
 
 angles = st.lists(st.floats(-800, 800), min_size=1, max_size=12)
 
@@ -128,6 +130,19 @@ def test_correlation_with_an_angle_does_not_break_at_the_seam() -> None:
     assert correlation(x, yaw, period_b=360) == pytest.approx(0.8, abs=0.03)
     assert correlation(yaw, (yaw + 350) % 360, 360, 360) == pytest.approx(1.0)
     assert abs(correlation(yaw, x)) < 0.7  # what the seam would do
+
+
+def test_a_few_values_far_off_hardly_change_ranks_and_middles() -> None:
+    rng = stream(4, "far off")
+    a, noise = rng.normal(size=(2, 1000))
+    b = 350 + 10 * (0.8 * a + 0.6 * noise)
+    far = np.where(rng.random(1000) < 0.04, b + 180, b) % 360
+    assert correlation(a, b, of_ranks=True) == pytest.approx(spearmanr(a, b)[0])
+    assert correlation(a, far, None, 360, of_ranks=True) == pytest.approx(0.75, abs=0.05)
+    assert correlation(a, far, None, 360) < 0.5
+    assert middle_spread(b) == pytest.approx(10, abs=0.7)
+    assert middle_spread(far, 360) == pytest.approx(10.5, abs=1)
+    assert correlation(a, np.ones(1000), of_ranks=True) == 0
 
 
 def test_a_constant_has_no_correlation() -> None:
