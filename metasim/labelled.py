@@ -14,11 +14,12 @@ from metasim.render.drawing import draw
 from metasim.rng import stream
 from metasim.target import target_renderer
 
-__all__ = ["load_validation"]
+__all__ = ["Labelled", "load_validation"]
 
 _AT_ONCE = 256  # images drawn in one call
 
 Labelled = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], tuple[str, ...]]
+"""Images uint8 (V, H, W, 3), their classes int64 (V,), and the classes' names."""
 
 
 def load_validation(experiment: Experiment, task: Task, size: tuple[int, int]) -> Labelled:

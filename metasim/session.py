@@ -11,7 +11,7 @@ from typing import Any
 from metasim.config import Experiment, ImagesTarget
 from metasim.errors import Interrupted, RunError
 from metasim.judgement import SHOWN, Judge, metrics_line
-from metasim.labelled import load_validation
+from metasim.labelled import Labelled, load_validation
 from metasim.learn.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from metasim.learn.codec import SceneCodec
 from metasim.learn.device import arithmetic, resolve_device
@@ -90,6 +90,7 @@ class Session:
 
     Raises:
         MissingExtraError: when TensorBoard is asked for and not installed.
+        ConfigError: when the device that is asked for is not there.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class Session:
             renderer,
             progress,
         )
+        resolve_device(experiment.device)  # refused before anything is drawn
         self.codec = SceneCodec(experiment.grammar)
         self.kept = KeptRenders(renderer, run.drawn_dir, progress)
         self.events = EventLog(run.tensorboard_dir) if experiment.output.tensorboard else None
@@ -120,6 +122,8 @@ class Session:
         with self._listening(), closing(self.events) if self.events else nullcontext():
             target = load_target(self.experiment, self.renderer.image_size, self.progress)
             self.target, self.judge = target, Judge(self.experiment, self.codec, target)
+            # Before hours of rendering, as it may be unfit.
+            self.validation = self._load_validation()
             if self.run.checkpoints():
                 self._go_on(read_checkpoint(self.run))
             else:
@@ -171,11 +175,17 @@ class Session:
     def _make_trainer(self) -> Trainer:
         return make_trainer(self.experiment, self.renderer, self.prepared, self._make_task())
 
-    def _make_task(self) -> TaskReward | None:
+    def _load_validation(self) -> Labelled | None:
         task = self.experiment.task
         if task is None:
             return None
-        images, labels, classes = load_validation(self.experiment, task, self.renderer.image_size)
+        return load_validation(self.experiment, task, self.renderer.image_size)
+
+    def _make_task(self) -> TaskReward | None:
+        task = self.experiment.task
+        if task is None or self.validation is None:
+            return None
+        images, labels, classes = self.validation
         seed = derive(self.experiment.seed, "task")
         return TaskReward(images, labels, classes, task, seed, self.progress)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from metasim.errors import ConfigError
+from metasim.errors import ConfigError, Mistake
 
 __all__ = ["arithmetic", "resolve_device"]
 
@@ -34,8 +34,9 @@ def resolve_device(name: str) -> torch.device:
         "cuda": (device.index or 0) < torch.cuda.device_count(),
     }
     if not there[device.type]:
-        raise ConfigError(
+        told = (
             f"device must be there, but PyTorch finds no {name!r} on this machine; set device: "
             "auto, or see what there is with: metasim doctor"
         )
+        raise ConfigError([Mistake(told, key="device")])
     return device

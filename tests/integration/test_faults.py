@@ -202,6 +202,42 @@ def test_a_missing_extra_is_told_before_anything_is_done(
     assert list(RunDir.open(the_run()).tensorboard_dir.iterdir())
 
 
+UNFIT = {
+    "device": ("device=cuda:99", "PyTorch finds no 'cuda:99'"),
+    "weights": (
+        "features=[{use: simulator}, {use: pretrained, model: vgg19, weights: WEIGHTS}]",
+        "weights.pth",
+    ),
+    "task": ("task={images: LABELLED}", "bad.png"),
+}
+
+
+@pytest.mark.parametrize("what", UNFIT)
+def test_what_cannot_be_used_is_told_before_anything_is_drawn_to_learn_from(
+    metasim: Command,
+    tmp_path: Path,
+    blobs: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    what: str,
+) -> None:
+    """With a slow renderer all that comes before takes hours."""
+    (tmp_path / "weights.pth").write_bytes(b"no weights")
+    (tmp_path / "labelled" / "3").mkdir(parents=True)
+    (tmp_path / "labelled" / "3" / "bad.png").write_bytes(b"no picture")
+    setting, told = UNFIT[what]
+    setting = setting.replace("WEIGHTS", str(tmp_path / "weights.pth"))
+    setting = setting.replace("LABELLED", str(tmp_path / "labelled"))
+    monkeypatch.setattr(
+        "metasim.learn.features.make.draw_labelled", lambda *_: pytest.fail("drawn")
+    )
+    answer = metasim(*blobs, setting)
+    assert answer.code == 2
+    assert told in answer.data["error"]
+    if what == "device":
+        assert answer.data["mistakes"][0]["key"] == "device"
+        assert not (tmp_path / "results" / "targets").exists()
+
+
 def test_a_full_disk_is_told_for_the_curves_too(
     metasim: Command,
     fails: Callable[..., str],

@@ -14,7 +14,7 @@ from metasim.errors import ConfigError
 from metasim.learn import options as settings
 from metasim.learn.features.base import Combined, FeatureExtractor
 from metasim.learn.features.lesson import make_lesson
-from metasim.learn.features.pretrained import load_pretrained
+from metasim.learn.features.pretrained import PretrainedFeatures, load_pretrained
 from metasim.learn.features.simple import PixelFeatures, RandomConvFeatures
 from metasim.learn.features.simulator import SimulatorNetwork
 from metasim.learn.features.tasknet import TaskNetFeatures, category_targets, teach_categories
@@ -91,13 +91,15 @@ def make_features(
         size = classroom.renderer.image_size
         if isinstance(option, settings.PixelFeatures) and (mistake := option.mistake(size)):
             raise ConfigError(f"features.size of pixels {mistake}")
+    # First, as drawing and teaching may take hours, and these may not be there.
+    ready = [_loaded(option) for option in every]
     count = max([classroom.at_least, *map(_renders, every)])
     scenes = wide_scenes(classroom, count)
     shown = draw_labelled(classroom, scenes, "rendering for the features")
     parts, grades = [], []
-    for index, option in enumerate(every):
+    for index, (option, pretrained) in enumerate(zip(every, ready, strict=True)):
         seeded = replace(classroom, seed=derive(classroom.seed, "features", index))
-        part, graded = _make(option, shown, seeded)
+        part, graded = _make(option, pretrained, shown, seeded)
         parts.append(part.eval().requires_grad_(False).to(classroom.device))
         grades += [graded] if graded else []
     extractor = parts[0] if len(parts) == 1 else Combined(parts).eval()
@@ -152,8 +154,17 @@ def _renders(option: settings.Features) -> int:
     return _STANDARDISING
 
 
+def _loaded(option: settings.Features) -> PretrainedFeatures | None:
+    if not isinstance(option, settings.PretrainedFeatures):
+        return None
+    return load_pretrained(option.model, option.weights)
+
+
 def _make(
-    option: settings.Features, shown: Labelled, classroom: Classroom
+    option: settings.Features,
+    pretrained: PretrainedFeatures | None,
+    shown: Labelled,
+    classroom: Classroom,
 ) -> tuple[FeatureExtractor, Grade | None]:
     match option:
         case settings.SimulatorFeatures():
@@ -165,8 +176,8 @@ def _make(
         case settings.RandomConvFeatures():
             simple = RandomConvFeatures(option.size, option.seed)
         case settings.PretrainedFeatures():
-            pretrained = load_pretrained(option.model, option.weights).to(classroom.device)
-            pretrained.standardise(shown[:_STANDARDISING].tensor)
+            assert pretrained is not None  # what _loaded gave
+            pretrained.to(classroom.device).standardise(shown[:_STANDARDISING].tensor)
             return pretrained, None
     simple.standardise(shown.tensor)
     return simple, None

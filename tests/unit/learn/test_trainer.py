@@ -16,6 +16,7 @@ from metasim.learn.codec import SceneCodec
 from metasim.learn.discrepancies import make_discrepancy, scores
 from metasim.learn.features.base import extract
 from metasim.learn.features.simple import PixelFeatures
+from metasim.learn.gradients.base import Estimate, Step
 from metasim.learn.objective import Objective
 from metasim.learn.outcome import Epoch, Outcome
 from metasim.learn.trainer import Trainer
@@ -299,3 +300,25 @@ def test_the_task_accuracy_told_is_that_of_the_attempt_that_is_kept() -> None:
 
     trainer.task = Task()  # type: ignore[assignment]
     assert trainer.judge().task_accuracy == 0.75
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_task_has_a_say_in_what_is_learned(sign: int) -> None:
+    """Its loss is added to the discrepancy's, and lowered."""
+
+    class Task:
+        accuracy = 0.0
+
+        def loss(self, step: Step, estimate: Estimate, rendered: Rendered) -> torch.Tensor:
+            assert len(rendered) == BATCH
+            x = step.distribution.mean[step.batch.name_id == 1, :, 0]
+            return -1000.0 * sign * x.mean()
+
+    trainer = make_trainer("pathwise", restarts=0)
+    assert trainer.codec.labels[0] == "blob.x"
+    trainer.start()
+    trainer.task = Task()  # type: ignore[assignment]
+    before = trainer.learned_values(200)["blob.x"].mean()
+    for _ in range(15):
+        trainer._train_step()
+    assert sign * (trainer.learned_values(200)["blob.x"].mean() - before) > 1
