@@ -18,7 +18,12 @@ from metasim.learn.outcome import Epoch, Outcome
 from metasim.learn.preparation import Prepared
 from metasim.learn.significance import smallest_p_value
 from metasim.learn.trainer import Trainer
-from metasim.report.statistics import circular_difference, summarise, wasserstein1
+from metasim.report.statistics import (
+    circular_difference,
+    middle_spread,
+    summarise,
+    wasserstein1,
+)
 from metasim.target import Target
 
 __all__ = ["SHOWN", "Judge", "Judgement", "metrics_line"]
@@ -224,7 +229,13 @@ def _attribute_table(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]
         read = {which: about.get(f"{which}_read") for which in ("learned", "target")}
         if read["learned"] and read["target"]:
             row["read"] = {
-                **{which: summarise(values, periodic, low, high) for which, values in read.items()},
+                **{
+                    which: {
+                        **summarise(values, periodic, low, high),
+                        "middle": middle_spread(values, period),
+                    }
+                    for which, values in read.items()
+                },
                 "w1": wasserstein1(read["learned"], read["target"], period=period),
             }
         table[label] = row

@@ -9,7 +9,7 @@ from metasim.report import markup
 from metasim.report.attributes import RELATED, SAMPLES, Attribute, Related
 from metasim.report.findings import Findings
 from metasim.report.markup import Markup
-from metasim.report.statistics import circular_difference
+from metasim.report.statistics import circular_difference, middle_spread
 from metasim.report.verdict import Verdict
 from metasim.report.wording import NOTHING, plain_number, spread
 
@@ -128,7 +128,7 @@ def reading_table(found: Findings) -> Markup:
     rows = [
         [
             _named(one.name, one.unit),
-            *(markup.text(spread(one.moments(w))) for w in ("learned_read", "target_read")),
+            *(markup.text(spread(_middle(one, w))) for w in ("learned_read", "target_read")),
             markup.text(plain_number(one.distance("learned_read"))),
         ]
         for one in read
@@ -138,12 +138,19 @@ def reading_table(found: Findings) -> Markup:
             markup.table(head, rows),
             markup.paragraph(
                 "What the features read from fresh generated images and from held-out target "
-                "images, without any label of these. They make the same mistakes in both, so "
-                "these columns are to be compared with each other, not with true values.",
+                "images, without any label of these: mean \N{PLUS-MINUS SIGN} half the width of "
+                "the middle 68 %, which a few images that are read all wrong do not widen. They "
+                "make the same mistakes in both, so these columns are to be compared with each "
+                "other, not with true values.",
                 "soft",
             ),
         ]
     )
+
+
+def _middle(one: Attribute, which: str) -> dict[str, float]:
+    moments = one.moments(which) or {}
+    return {**moments, "std": middle_spread(getattr(one, which), one.period)}
 
 
 def feature_table(found: Findings) -> Markup:

@@ -46,6 +46,7 @@ def test_the_summary_keeps_its_contract(whole: Path) -> None:
     assert 0 <= yaw["sensitivity"] <= 1
     assert set(yaw["read"]) == {"learned", "target", "w1"}
     assert 0 <= yaw["read"]["target"]["mean"] < 360
+    assert 0 < yaw["read"]["target"]["middle"] < 180
     assert 0 <= yaw["read"]["w1"] <= 180
 
 
