@@ -102,8 +102,8 @@ def _page(found: Findings, figures: Mapping[str, bytes]) -> str:
         _pictures(found.run),
         markup.section("Learning", _curve(figures), _tracks(figures)),
         markup.section("Distributions", _distributions(figures)),
-        markup.section("Correlations", correlation_table(correlated(found.attributes))),
         markup.section("What the images say", reading_table(found)),
+        markup.section("Correlations", correlation_table(correlated(found.attributes))),
         markup.section("How well the features read", feature_table(found)),
         _next_steps(found, verdict),
         markup.details("Settings", markup.code(found.config_text)),
@@ -252,7 +252,8 @@ def _distributions(figures: Mapping[str, bytes]) -> Markup:
         figures.get("attributes", b""),
         "histograms of each attribute before learning, learned, and of the target where known",
         "Shares of the scenes, on a square-root scale so that wide and narrow distributions can "
-        "be seen together. W1 is the distance of the learned values to the known target.",
+        "be seen together. W1 is the distance of the learned values to the known target; where "
+        "that is not known, dashed lines show what the features read from the images.",
         "figure",
     )
 

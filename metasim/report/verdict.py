@@ -51,7 +51,7 @@ def judge(found: Findings) -> Verdict:
     status = _status(found)
     lost = tuple(str(name) for name in found.numbers.get("unidentifiable") or ())
     reason = str((found.summary or {}).get("reason") or "").strip()
-    explanation = [reason if not reason or reason[-1] in ".!?" else f"{reason}."]
+    explanation = [_sentence(reason)]
     if status == "unfinished":
         explanation.append(_unfinished(found))
     explanation += ["" if status == "not_judged" else _test(found), _distances(found)]
@@ -63,6 +63,10 @@ def judge(found: Findings) -> Verdict:
         advice=tuple(_ADVICE) if status == "not_converged" else (),
         unidentifiable=lost,
     )
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}{'' if words[-1:] in '.!?' else '.'}"
 
 
 def _status(found: Findings) -> Status:
