@@ -384,7 +384,7 @@ def test_a_test_that_could_not_be_failed_is_no_verdict(tmp_path: Path) -> None:
     summary = changed(converged=False, p_value=0.4, p_value_prior=0.4, reason="it cannot be judged")
     told = verdict(tmp_path, summary)
     assert (told.status, told.headline) == ("not_judged", "It cannot be judged")
-    assert told.explanation[0] == "it cannot be judged."
+    assert told.explanation[0] == "It cannot be judged."
     assert not any("tell" in sentence for sentence in (*told.explanation, *told.caveats))
 
 
