@@ -15,14 +15,15 @@ from typing import Any
 
 from metasim import yamlfile
 from metasim.config import Experiment, RendererSpec, load_experiment, load_grammar
+from metasim.config.renderers import drawing_mistakes
 from metasim.data import generate_dataset
-from metasim.errors import Interrupted, MetasimError, RunError
+from metasim.errors import ConfigError, Interrupted, MetasimError, RunError
 from metasim.learn.checkpoint import load_editor, read_learned
 from metasim.learn.editor import edit_scenes
 from metasim.progress import Progress
 from metasim.provenance import collect, digest, package_versions
 from metasim.render.base import Renderer
-from metasim.render.plugins import code_of, make_renderer
+from metasim.render.plugins import code_of, load_renderer, make_renderer
 from metasim.report.page import report_data, write_report
 from metasim.resumption import admit, refuse_edited_config, renderer_code
 from metasim.rng import derive, stream
@@ -150,6 +151,7 @@ def generate(
         progress: told how far it is.
 
     Raises:
+        ConfigError: when ``renderer`` does not know all that the source's grammar has.
         DataError: when ``out`` is not the dataset's own.
         RunError: when the run has learned nothing yet, or what it learned is damaged.
         Interrupted: when the process was asked to stop; every finished batch is kept.
@@ -160,6 +162,8 @@ def generate(
         raise RunError(
             f"{source} names no renderer; add 'renderer: {{use: ...}}' to it, or give --renderer"
         )
+    if renderer is not None:  # the source's own was compared when the source was read
+        maker.refuse_undrawable(renderer)
     seed = maker.seed if seed is None else seed
     kept = f"stopped; every finished batch of {out} is kept, go on with the same and --resume"
     with interruptible(lambda: kept), build_renderer(spec) as built:
@@ -198,10 +202,29 @@ def build_renderer(spec: RendererSpec) -> Renderer:
 class _Prior:
     """Scenes as a grammar samples them."""
 
+    place: yamlfile.Place = ()
+    """Of the grammar in its file."""
+
     def __init__(
-        self, grammar: SceneGrammar, source: dict[str, Any], renderer: RendererSpec | None
+        self,
+        file: Path,
+        grammar: SceneGrammar,
+        source: dict[str, Any],
+        renderer: RendererSpec | None,
     ) -> None:
-        self.grammar, self.source, self.renderer, self.seed = grammar, source, renderer, 0
+        self.file, self.grammar, self.source, self.renderer = file, grammar, source, renderer
+        self.seed = 0
+
+    def refuse_undrawable(self, spec: RendererSpec) -> None:
+        """Refuse a renderer that does not know all kinds and attributes of the grammar.
+
+        Raises:
+            ConfigError: with the place of each in the grammar's file.
+        """
+        document = yamlfile.read(self.file)
+        written, found = document.get(self.place), load_renderer(spec.use, spec.folder)
+        if wrong := drawing_mistakes(document, self.place, written, found, spec.use):
+            raise ConfigError(wrong)
 
     def scene(self, seed: int, index: int) -> Scene:
         """The scene of one image of a dataset."""
@@ -210,6 +233,8 @@ class _Prior:
 
 class _Tuned(_Prior):
     """Scenes as a run's editor makes them."""
+
+    place = ("grammar",)
 
     def __init__(self, experiment: Experiment, run: RunDir, progress: Progress) -> None:
         found = read_learned(run)
@@ -225,7 +250,7 @@ class _Tuned(_Prior):
             "sha256": digest(learned),
             "config": digest(run.read_config_bytes()),
         }
-        super().__init__(experiment.grammar, source, experiment.renderer)
+        super().__init__(run.config_path, experiment.grammar, source, experiment.renderer)
         self.seed = experiment.seed
 
     def scene(self, seed: int, index: int) -> Scene:
@@ -258,4 +283,4 @@ def _from_grammar(path: Path) -> _Prior:
     found = load_grammar(path)
     written = yamlfile.dump(found.grammar.model_dump(mode="json"))
     source = {"grammar": path.name, "sha256": digest(written.encode())}
-    return _Prior(found.grammar, source, found.renderer)
+    return _Prior(path, found.grammar, source, found.renderer)

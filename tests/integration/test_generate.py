@@ -233,6 +233,36 @@ def test_a_dataset_goes_on_with_the_code_it_was_begun_with(
     assert "renderer_code" in answer.data["error"]
 
 
+def test_a_renderer_of_the_command_line_must_know_all_of_the_grammar(
+    metasim: Command, tmp_path: Path
+) -> None:
+    """Else an attribute is passed over in silence, or nothing is drawn at all."""
+    written = yaml.safe_load(PRIOR.read_text())
+    written["root"]["children"][0]["attributes"]["colour"] = {"prior": 0.5}
+    grammar = tmp_path / "grammar.yaml"
+    grammar.write_text(yaml.safe_dump(written))
+    words = ("generate", grammar, "--count", 2, "--out", tmp_path / "d")
+    given = metasim(*words, "--renderer", "mnist")
+    grammar.write_text(grammar.read_text() + "renderer: {use: mnist}\n")
+    named = metasim(*words)
+    assert (given.code, named.code) == (2, 2)
+    (mistake,) = given.data["mistakes"]
+    assert mistake == named.data["mistakes"][0]
+    assert mistake["key"] == "root.children.0.attributes.colour"
+    assert not (tmp_path / "d").exists()
+
+
+def test_nor_does_a_run_go_to_a_renderer_that_does_not_know_its_grammar(
+    metasim: Command, whole: Path, tmp_path: Path
+) -> None:
+    words = ("--renderer", "metasim.testing:AnalyticRenderer", "--count", 2)
+    answer = metasim("generate", whole, *words, "--out", tmp_path / "d")
+    assert answer.code == 2
+    assert answer.data["mistakes"][0]["file"] == str(whole / "config.yaml")
+    assert "draws no 'digit'" in answer.data["error"]
+    assert not (tmp_path / "d").exists()
+
+
 def test_an_edited_configuration_is_refused(metasim: Command, whole: Path, tmp_path: Path) -> None:
     """Its grammar may be another: half a dataset would be decoded with other ranges."""
     run = tmp_path / "run"
