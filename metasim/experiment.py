@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from metasim import yamlfile
+from metasim.classes import refuse_unknown_classes, shown_classes
 from metasim.config import Experiment, RendererSpec, load_experiment, load_grammar
 from metasim.config.renderers import drawing_mistakes
 from metasim.data import generate_dataset
@@ -45,10 +46,13 @@ def train(experiment: Experiment, *, progress: Progress) -> dict[str, Any]:
     Raises:
         Interrupted: when the process was asked to stop; it says what is kept.
         MetasimError: what went wrong, its ``run`` naming the run directory once there is one:
-            PluginError or DataError of the renderer, the target or the features, RenderError
-            of a render, TrainingError of the learning, RunError of the run's files.
+            ConfigError of a grammar with classes that its renderer cannot draw, PluginError or
+            DataError of the renderer, the target or the features, RenderError of a render,
+            TrainingError of the learning, RunError of the run's files.
     """
     with build_renderer(experiment.renderer) as renderer:
+        use = experiment.renderer.use
+        refuse_unknown_classes(experiment.grammar, renderer, use, key="grammar")
         run = RunDir.create(experiment.output.dir, experiment.name, experiment.seed)
         config = yamlfile.dump(experiment.resolved())
         code = renderer_code(experiment)
@@ -151,7 +155,8 @@ def generate(
         progress: told how far it is.
 
     Raises:
-        ConfigError: when ``renderer`` does not know all that the source's grammar has.
+        ConfigError: when ``renderer`` does not know all that the source's grammar has, or what
+            draws cannot draw a class of it.
         DataError: when ``out`` is not the dataset's own.
         RunError: when the run has learned nothing yet, or what it learned is damaged.
         Interrupted: when the process was asked to stop; every finished batch is kept.
@@ -167,6 +172,7 @@ def generate(
     seed = maker.seed if seed is None else seed
     kept = f"stopped; every finished batch of {out} is kept, go on with the same and --resume"
     with interruptible(lambda: kept), build_renderer(spec) as built:
+        refuse_unknown_classes(maker.grammar, built, spec.use, file=str(maker.file))
         progress.start("generating", count)
         made = generate_dataset(
             out,
@@ -175,7 +181,7 @@ def generate(
             make_scenes=lambda indices: [maker.scene(seed, index) for index in indices],
             renderer=built,
             formats=formats,
-            classes=_classes(maker.grammar, built),
+            classes=shown_classes(maker.grammar, built),
             manifest={
                 "versions": {"python": platform.python_version(), **package_versions()},
                 "source": maker.source,
@@ -257,17 +263,6 @@ class _Tuned(_Prior):
         """The scene of one image: sampled, then edited, from a stream of its own."""
         sampled = super().scene(seed, index)
         return edit_scenes(self.editor, [sampled], derive(seed, "dataset", "edit", index))[0]
-
-
-def _classes(grammar: SceneGrammar, renderer: Renderer) -> list[tuple[str, str]]:
-    """(kind, class) of what there may be to see; where the grammar is silent the renderer tells."""
-    silent = {
-        node.kind
-        for node in grammar.nodes.values()
-        if "class" not in node.attributes or node.attributes["class"].prior.support is None
-    }
-    known = ((k, c) for k in sorted(silent) for c in renderer.known_categories.get(k, ()))
-    return list(dict.fromkeys((*grammar.classes, *known)))
 
 
 def _from_run(path: Path, progress: Progress) -> _Prior:

@@ -32,7 +32,7 @@ def load_validation(experiment: Experiment, task: Task, size: tuple[int, int]) -
 
     Raises:
         ConfigError: when there is neither a folder nor a grammar of the target, or the
-            target's renderer draws another size.
+            target's renderer draws another size, or not all classes.
         DataError: when the images cannot be used.
     """
     if task.images is not None:

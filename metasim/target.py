@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metasim import rng
+from metasim.classes import refuse_unknown_classes
 from metasim.config import Experiment, GrammarTarget
 from metasim.data import check_varied, generate_dataset, load_images, read_dataset
 from metasim.data.manifest import MANIFEST
@@ -56,7 +57,8 @@ def load_target(experiment: Experiment, size: tuple[int, int], progress: Progres
         progress: told how far the drawing is.
 
     Raises:
-        ConfigError: when the target's renderer draws another size; nothing is drawn then.
+        ConfigError: when the target's renderer draws another size, or not all classes of the
+            target's grammar; nothing is drawn then.
         DataError: when the images cannot be used.
     """
     target = experiment.target
@@ -76,7 +78,7 @@ def target_renderer(target: GrammarTarget, size: tuple[int, int]) -> Iterator[Re
         size: (H, W) of the learner's renderer.
 
     Raises:
-        ConfigError: when it draws another size.
+        ConfigError: when it draws another size, or not all classes of the target's grammar.
     """
     spec = target.renderer
     with make_renderer(spec.use, spec.options, spec.folder) as renderer:
@@ -86,6 +88,7 @@ def target_renderer(target: GrammarTarget, size: tuple[int, int]) -> Iterator[Re
                 f"learner's renderer does, but draws {list(renderer.image_size)}; give both the "
                 "same size"
             )
+        refuse_unknown_classes(target.grammar, renderer, spec.use, key="target.grammar")
         yield renderer
 
 

@@ -16,9 +16,9 @@ import pytest
 import yaml
 from pycocotools.coco import COCO
 
+from metasim.classes import shown_classes
 from metasim.data import dataset as writing
 from metasim.data import read_dataset, rerender
-from metasim.experiment import _classes
 from metasim.render import make_renderer
 from metasim.runs import RunDir
 from metasim.scene import SceneGrammar
@@ -263,6 +263,26 @@ def test_nor_does_a_run_go_to_a_renderer_that_does_not_know_its_grammar(
     assert not (tmp_path / "d").exists()
 
 
+def test_a_rare_class_that_the_renderer_cannot_draw_is_refused_at_once(
+    metasim: Command, tmp_path: Path
+) -> None:
+    """Else it shows once many images are drawn, and the dataset can never be finished."""
+    written = yaml.safe_load(PRIOR.read_text())
+    (digit,) = written["root"]["children"]
+    choice = {"values": [*range(10), 11], "weights": [199 / 10] * 10 + [1]}
+    digit["attributes"]["class"] = {"prior": {"choice": choice}}
+    grammar = tmp_path / "grammar.yaml"
+    grammar.write_text(yaml.safe_dump(written))
+    answer = metasim(
+        "generate", grammar, "--renderer", "mnist", "--count", 2, "--out", tmp_path / "d"
+    )
+    assert answer.code == 2
+    (mistake,) = answer.data["mistakes"]
+    assert mistake["file"] == str(grammar)
+    assert "draws no 'digit' of class 11, which node 'digit' may be" in mistake["message"]
+    assert not (tmp_path / "d").exists()
+
+
 def test_an_edited_configuration_is_refused(metasim: Command, whole: Path, tmp_path: Path) -> None:
     """Its grammar may be another: half a dataset would be decoded with other ranges."""
     run = tmp_path / "run"
@@ -298,5 +318,5 @@ def test_a_kind_whose_class_is_open_in_one_node_alone_has_all_its_classes_number
     )
     for name in ("mnist", "metasim_mnist.gap:GapRenderer"):
         with make_renderer(name) as renderer:
-            found = _classes(grammar, renderer)
+            found = shown_classes(grammar, renderer)
         assert found == [("digit", str(number)) for number in range(10)]
