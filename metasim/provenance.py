@@ -1,6 +1,7 @@
 """How a result came about: versions, code, configuration, machine, command, time.
 
-Of code there is metasim's own and that of the renderers which the run names, whoever wrote them.
+Of code there is metasim's own and that of the renderers which the run names, whoever wrote them;
+of files there are those that the renderers' options name, such as a folder of glyphs.
 
 A run that went on with other code than it began with tells of both: what :func:`collect` gave at
 the start stays as it was, and an entry is added under ``continued`` for every change.
@@ -13,21 +14,25 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from metasim.errors import DataError
+
 __all__ = [
     "class_digest",
     "code_differences",
     "code_digest",
     "collect",
+    "content_digest",
     "continued",
     "digest",
     "git_state",
+    "option_files",
     "package_versions",
 ]
 
@@ -47,6 +52,9 @@ PACKAGES = (
 )
 """The distributions whose versions can change a result."""
 
+# What systems and Python leave in a folder by themselves is none of its content.
+_NOT_CONTENT = frozenset({"__pycache__", "desktop.ini", "thumbs.db"})
+
 
 def collect(
     argv: Sequence[str] | None = None,
@@ -54,6 +62,7 @@ def collect(
     *,
     config: str | None = None,
     renderers: Mapping[str, Mapping[str, str]] | None = None,
+    files: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Everything that tells how a run came about, as JSON values.
 
@@ -65,6 +74,7 @@ def collect(
         config: the :func:`digest` of the run's configuration, where there is one.
         renderers: for each renderer, by name, its ``code`` (:func:`class_digest`), and the
             distribution and version it was ``installed`` with; what is not known is left out.
+        files: the :func:`content_digest` of what the renderers' options name, by dotted key.
     """
     found = {} if config is None else {"config": config}
     return found | {
@@ -76,6 +86,7 @@ def collect(
         "cpus": os.cpu_count(),
         "packages": package_versions(),
         "renderers": {name: dict(about) for name, about in (renderers or {}).items()},
+        "files": dict(files or {}),
         **_own_code(),
     }
 
@@ -88,15 +99,16 @@ def _own_code() -> dict[str, Any]:
 
 
 def code_differences(made: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """In what the code of two provenances differs, in words; what either does not tell is equal.
+    """In what code and files of two provenances differ, in words; what either lacks is equal.
 
     Args:
         made: of a run; what it was last continued with counts.
         now: of what is to go on with it.
     """
     before = [made, *made.get("continued", ())][-1]
-    packages, renderers = (
-        _changed(before.get(key, {}), now.get(key, {})) for key in ("packages", "renderers")
+    packages, renderers, files = (
+        _changed(before.get(key, {}), now.get(key, {}))
+        for key in ("packages", "renderers", "files")
     )
     return [
         *(f"the run was made with {name} {was}, this is {ours}" for name, was, ours in packages),
@@ -108,6 +120,7 @@ def code_differences(made: Mapping[str, Any], now: Mapping[str, Any]) -> list[st
             for name, *about in renderers
             for key, was, ours in _changed(*about)
         ),
+        *(f"what {key} names holds other files than the run was drawn from" for key, *_ in files),
     ]
 
 
@@ -163,6 +176,75 @@ def class_digest(found: type) -> str | None:
         return digest(Path(file).read_bytes()) if file else None
     except OSError:
         return None
+
+
+def content_digest(path: Path) -> str:
+    """One digest of a file, or of all files below a folder: of their names and what is in them.
+
+    Links are followed. Hidden files are passed over.
+
+    Raises:
+        DataError: when something cannot be read.
+    """
+    whole = hashlib.sha256()
+    try:
+        for file in _files_below(path, frozenset()) if path.is_dir() else [path]:
+            with file.open("rb") as opened:
+                content = hashlib.file_digest(opened, "sha256").hexdigest()
+            # ascii(), since a name need not be text.
+            whole.update(f"{file.relative_to(path).as_posix()!a} {content}\n".encode())
+    except OSError as error:
+        raise DataError(
+            f"{error.filename or path} must be readable, since images are drawn from it: "
+            f"{error.strerror or error}"
+        ) from None
+    return whole.hexdigest()
+
+
+def _files_below(folder: Path, around: frozenset[Path]) -> Iterator[Path]:
+    """The files of a folder in order; a link back to a folder ``around`` it is passed over."""
+    real = folder.resolve()
+    if real in around:
+        return
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.name.lower() in _NOT_CONTENT:
+            continue
+        if path.is_dir():
+            yield from _files_below(path, around | {real})
+        elif path.is_file():
+            yield path
+
+
+def option_files(options: Any, key: str = "options") -> dict[str, str]:
+    """The :func:`content_digest` of each file and folder that a renderer's options name.
+
+    A text names one where it is the absolute path of what is there, as all paths of a loaded
+    configuration are.
+
+    Args:
+        options: or a part of them.
+        key: the dotted key of that.
+
+    Raises:
+        DataError: when something cannot be read.
+    """
+    parts: Iterable[tuple[Any, Any]]
+    if isinstance(options, Mapping):
+        parts = options.items()
+    elif isinstance(options, (list, tuple)):
+        parts = enumerate(options)
+    else:
+        return {key: content_digest(Path(options))} if _names_files(options) else {}
+    return {
+        k: told for name, part in parts for k, told in option_files(part, f"{key}.{name}").items()
+    }
+
+
+def _names_files(value: Any) -> bool:
+    if not (isinstance(value, (str, Path)) and os.path.isabs(value)):
+        return False
+    whole_disk = Path(value) == Path(Path(value).anchor)  # "/" is text that happens to be a path
+    return not whole_disk and (os.path.isfile(value) or os.path.isdir(value))
 
 
 def package_versions(names: Sequence[str] = PACKAGES) -> dict[str, str]:

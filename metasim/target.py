@@ -21,7 +21,7 @@ from metasim.data import check_varied, generate_dataset, load_images, read_datas
 from metasim.data.manifest import MANIFEST
 from metasim.errors import ConfigError, DataError
 from metasim.progress import Progress
-from metasim.provenance import code_digest, digest
+from metasim.provenance import code_digest, digest, option_files
 from metasim.render.base import Renderer
 from metasim.render.plugins import code_of, make_renderer
 from metasim.rng import stream
@@ -48,8 +48,9 @@ def load_target(experiment: Experiment, size: tuple[int, int], progress: Progres
     """The experiment's target images.
 
     A target that is described by a grammar is drawn once and kept as a dataset below
-    ``<output.dir>/targets``; equal descriptions, drawn by the same code, share it, also at the
-    same time. One whose files were damaged since is left as it is, and drawn anew beside it.
+    ``<output.dir>/targets``; equal descriptions, drawn by the same code from the same files,
+    share it, also at the same time. One whose files were damaged since is left as it is, and drawn
+    anew beside it.
 
     Args:
         experiment: says where from.
@@ -100,6 +101,7 @@ def _drawn(
         "target": target.model_dump(mode="json", exclude_none=True),
         "renderer_code": code_of(target.renderer.use, target.renderer.folder),
         "sampling_code": _sampling_code(),
+        "renderer_files": option_files(target.renderer.options),
     }
     name = digest(json.dumps(asked, sort_keys=True).encode())[:16]
     folders = (targets / (f"{name}-{n}" if n else name) for n in itertools.count())

@@ -12,13 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from metasim.errors import DataError
 from metasim.provenance import (
     class_digest,
     code_differences,
     code_digest,
     collect,
+    content_digest,
     continued,
     git_state,
+    option_files,
     package_versions,
 )
 
@@ -98,11 +101,61 @@ def test_the_digest_of_a_class_is_that_of_its_package_or_its_file(
     assert class_digest(lone) is None
 
 
+def test_the_digest_of_a_folder_tells_of_every_change_of_its_content(tmp_path: Path) -> None:
+    folder, other = tmp_path / "glyphs", tmp_path / "other"
+    (folder / "7").mkdir(parents=True)
+    other.mkdir()
+    for name in ("7/a.png", "b.png"):
+        (folder / name).write_bytes(b"drawn")
+    (folder / "linked").symlink_to(other)
+    (other / "round").symlink_to(folder)  # and round again: it must come to an end
+    (folder / "\udcff").touch()  # a name that is no text
+    before = content_digest(folder)
+    for name in (".DS_Store", "7/Thumbs.db", "7/.hidden"):
+        (folder / name).write_bytes(b"the system's own")
+    assert content_digest(folder) == before
+    seen = {before}
+    (folder / "b.png").write_bytes(b"drawm")
+    seen.add(content_digest(folder))
+    (folder / "b.png").rename(folder / "c.png")
+    seen.add(content_digest(folder))
+    (other / "new.png").touch()
+    seen.add(content_digest(folder))
+    assert len(seen) == 4
+    (folder / "gone.png").touch()
+    assert content_digest(folder) != content_digest(folder / "c.png")
+
+
+def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"gone must be readable.*No such file"):
+        content_digest(tmp_path / "gone")
+
+
+def test_files_that_options_name_are_known_by_their_keys(tmp_path: Path) -> None:
+    (tmp_path / "glyphs").mkdir()
+    file = tmp_path / "mesh.obj"
+    file.write_text("v 0 0 0")
+    options = {
+        "glyphs": str(tmp_path / "glyphs"),
+        "parts": [{"mesh": file}, {"mesh": "mesh.obj"}],
+        "image_size": [32, 32],
+        "root": "/",
+        "gone": str(tmp_path / "gone"),
+        "long": "/" + "x" * 10_000,
+    }
+    found = option_files(options)
+    assert set(found) == {"options.glyphs", "options.parts.0.mesh"}
+    assert found["options.parts.0.mesh"] == content_digest(file)
+    file.write_text("v 1 1 1")
+    assert option_files(options) != found
+
+
 MADE = {
     "packages": {"metasim": "1.0", "torch": "2.6", "scipy": "1.15"},
     "git": {"commit": "c1", "changed": False},
     "code": "d1",
     "renderers": {"p:P": {"code": "e1"}, "toy": {"code": "f1", "installed": "toys 1.0"}},
+    "files": {"renderer.options.glyphs": "g1"},
 }
 
 
@@ -139,6 +192,11 @@ MADE = {
             ],
         ),
         ({"renderers": {"toy": {}}}, []),
+        ({"files": {"renderer.options.glyphs": "g1", "more": "g2"}}, []),
+        (
+            {"files": {"renderer.options.glyphs": "g2"}},
+            ["what renderer.options.glyphs names holds other files"],
+        ),
     ],
 )
 def test_differences_of_code_are_told(now: dict[str, object], said: list[str]) -> None:

@@ -247,3 +247,30 @@ def test_a_target_is_drawn_anew_once_scenes_are_sampled_by_other_code(
         monkeypatch.setattr(target, "_sampling_code", lambda code=code: code)
         load_target(blobs(), SIZE, Silent())
     assert len(list((tmp_path / "results" / "targets").iterdir())) == 2
+
+
+def glyphs(folder: Path, seed: int) -> None:
+    """Write glyphs of three classes."""
+    rng = np.random.default_rng(seed)
+    for name in "012":
+        save_images(
+            folder / name, rng.integers(0, 255, (2, 28, 28, 3)).astype(np.uint8), ["a", "b"]
+        )
+
+
+def test_a_target_is_drawn_anew_once_its_glyphs_are_others(blobs: Blobs, tmp_path: Path) -> None:
+    """The folder is called as before: nothing but what is in it tells."""
+    digit = {"name": "digit", "kind": "digit", "attributes": {
+        "x": {"prior": 16.0, "range": [0, 32], "mutable": True}}}  # fmt: skip
+    grammar = {"root": {"name": "scene", "kind": "scene", "children": [digit]}}
+    renderer = {"use": "mnist", "options": {"glyphs": "./glyphs"}}
+    found = []
+    for seed in (0, 1, 0):
+        shutil.rmtree(tmp_path / "glyphs", ignore_errors=True)
+        glyphs(tmp_path / "glyphs", seed)
+        target = {"grammar": grammar, "count": 10}
+        wanted = blobs(grammar=grammar, renderer=renderer, target=target)
+        found.append(load_target(wanted, (32, 32), Silent()).images)
+    assert not np.array_equal(found[0], found[1])
+    assert np.array_equal(found[0], found[2])
+    assert len(list((tmp_path / "results" / "targets").iterdir())) == 2
