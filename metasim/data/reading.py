@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from metasim.data.integrity import file_digest
 from metasim.data.manifest import LABELS, MANIFEST, read_manifest
-from metasim.data.pictures import BadPictureError, decode, quiet
+from metasim.data.pictures import BadPictureError, decode, encode_png, quiet
 from metasim.data.records import Record, confined
 from metasim.errors import DataError
 from metasim.render.base import Rendered, Renderer
@@ -132,7 +133,8 @@ def rerender(folder: Path, index: int, renderer: Renderer) -> Rendered:
         A batch of this one image.
 
     Raises:
-        DataError: when there is no such image, or the renderer draws another size.
+        DataError: when there is no such image, or the renderer draws another size or other
+            pixels.
         RenderError: when the renderer raises or breaks its contract.
     """
     manifest = read_manifest(folder)
@@ -144,5 +146,27 @@ def rerender(folder: Path, index: int, renderer: Renderer) -> Rendered:
             f"{folder} has images of {manifest['image_size']} pixels (H, W), but the renderer "
             f"draws {list(renderer.image_size)}; build it with the options in the manifest"
         )
-    scenes = [Scene.from_json(entries[index]["scene"])]
-    return draw(renderer, scenes)
+    drawn = draw(renderer, [Scene.from_json(entries[index]["scene"])])
+    _refuse_others(folder, entries[index], drawn.images[0])
+    return drawn
+
+
+def _refuse_others(folder: Path, entry: Mapping[str, Any], drawn: npt.NDArray[np.uint8]) -> None:
+    """Refuse pixels that are not those of the image that was written."""
+    if hashlib.sha256(encode_png(drawn)).hexdigest() == entry["sha256"]:
+        return  # known even where the file is gone
+    # Another version of the encoder may have written the same pixels as other bytes.
+    path = confined(folder, entry["image"])
+    try:
+        _check_content(path, entry["sha256"])
+        with quiet():
+            written = decode(path, (drawn.shape[0], drawn.shape[1]), resize=False)
+    except BadPictureError as error:
+        raise DataError(
+            f"{path} {error}, so that it cannot be told whether the renderer draws it as it was"
+        ) from None
+    if not np.array_equal(written, drawn):
+        raise DataError(
+            f"{path} must be drawn again bit for bit, but the renderer draws other pixels; build "
+            f"it with the options in {MANIFEST}, with the code and the files (glyphs) of then"
+        )

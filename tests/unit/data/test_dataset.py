@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,7 +21,7 @@ from PIL import Image
 from pycocotools import mask as reference
 from pycocotools.coco import COCO
 
-from metasim.data import generate_dataset, read_dataset, rerender
+from metasim.data import generate_dataset, read_dataset, reading, rerender
 from metasim.errors import DataError, RenderError
 from metasim.files import exclusive
 from metasim.render import Rendered
@@ -136,6 +137,37 @@ def test_any_image_is_drawn_again(
         rerender(tmp_path / "d", COUNT, rectangles.RectangleRenderer())
     with pytest.raises(DataError, match="draws"):
         rerender(tmp_path / "d", 0, rectangles.RectangleRenderer((8, 8)))
+
+
+def test_an_image_that_comes_out_otherwise_is_told(
+    tmp_path: Path, generate: Generate, rectangles: ModuleType
+) -> None:
+    generate(tmp_path / "d")
+
+    class Darker(rectangles.RectangleRenderer):  # type: ignore[name-defined,misc]
+        def render(self, scenes: Sequence[Scene]) -> Rendered:
+            drawn = super().render(scenes)
+            return replace(drawn, images=drawn.images // 2)
+
+    with pytest.raises(DataError, match=r"000003\.png must be drawn again .* other pixels"):
+        rerender(tmp_path / "d", 3, Darker())
+
+
+def test_an_image_that_was_lost_is_drawn_again_and_known_by_its_digest(
+    tmp_path: Path, generate: Generate, rectangles: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generate(tmp_path / "d")
+    image = read_dataset(tmp_path / "d").images()[3]
+    compressed = reading.encode_png
+    with monkeypatch.context() as patch:  # another version of the library: other bytes
+        patch.setattr(reading, "encode_png", lambda pixels: compressed(pixels) + b"\0")
+        again = rerender(tmp_path / "d", 3, rectangles.RectangleRenderer())
+        np.testing.assert_array_equal(again.images[0], image)
+        (tmp_path / "d" / "images" / "000003.png").unlink()
+        with pytest.raises(DataError, match=r"000003\.png cannot be read.*cannot be told whether"):
+            rerender(tmp_path / "d", 3, rectangles.RectangleRenderer())
+    again = rerender(tmp_path / "d", 3, rectangles.RectangleRenderer())
+    np.testing.assert_array_equal(again.images[0], image)
 
 
 def test_progress_counts_up_to_all(tmp_path: Path, generate: Generate) -> None:
