@@ -53,7 +53,8 @@ def train(
         bool,
         typer.Option(
             "--other-code",
-            help="With --resume: go on although other code made the run; that is noted in it.",
+            help="With --resume: go on although other code, or other files of a renderer, "
+            "made the run; that is noted in it.",
         ),
     ] = False,
     as_json: Json = False,

@@ -22,11 +22,11 @@ from metasim.errors import ConfigError, Interrupted, MetasimError, RunError
 from metasim.learn.checkpoint import load_editor, read_learned
 from metasim.learn.editor import edit_scenes
 from metasim.progress import Progress
-from metasim.provenance import collect, digest, package_versions
+from metasim.provenance import collect, digest, option_files, package_versions
 from metasim.render.base import Renderer
 from metasim.render.plugins import code_of, load_renderer, make_renderer
 from metasim.report.page import report_data, write_report
-from metasim.resumption import admit, refuse_edited_config, renderer_code
+from metasim.resumption import admit, refuse_edited_config, renderer_code, renderer_files
 from metasim.rng import derive, stream
 from metasim.runs import RunDir
 from metasim.scene.grammar import SceneGrammar
@@ -55,8 +55,8 @@ def train(experiment: Experiment, *, progress: Progress) -> dict[str, Any]:
         refuse_unknown_classes(experiment.grammar, renderer, use, key="grammar")
         run = RunDir.create(experiment.output.dir, experiment.name, experiment.seed)
         config = yamlfile.dump(experiment.resolved())
-        code = renderer_code(experiment)
-        run.write_provenance(collect(config=digest(config.encode()), renderers=code))
+        code, files = renderer_code(experiment), renderer_files(experiment)
+        run.write_provenance(collect(config=digest(config.encode()), renderers=code, files=files))
         run.write_config(config)  # with it the folder counts as a run, so it comes last
         return _carry_out(experiment, run, renderer, progress)
 
@@ -73,8 +73,8 @@ def resume(
     Args:
         path: of the run directory.
         overrides: settings that may change without touching what is learned.
-        other_code: go on although the run was made by other code than this; that is noted in
-            its provenance.
+        other_code: go on although the run was made by other code than this, or from other
+            files of its renderers; that is noted in its provenance.
         progress: told how far it is.
 
     Raises:
@@ -187,6 +187,7 @@ def generate(
                 "source": maker.source,
                 "renderer": spec.model_dump(mode="json", exclude_none=True),
                 "renderer_code": code_of(spec.use, spec.folder),
+                "renderer_files": option_files(spec.options),
             },
             resume=resume,
             progress=progress.advance,

@@ -1,4 +1,4 @@
-"""Whether a run that was stopped may go on: with its experiment, its settings, its code.
+"""Whether a run that was stopped may go on: with its experiment, its settings, its code and files.
 
 Whatever is refused is refused before anything of the run is touched.
 """
@@ -13,11 +13,18 @@ from typing import Any
 from metasim.config import Experiment, differences, load_experiment
 from metasim.errors import RunError
 from metasim.learn.kept import clear
-from metasim.provenance import code_differences, collect, continued, digest
+from metasim.provenance import code_differences, collect, continued, digest, option_files
 from metasim.render.plugins import code_of
 from metasim.runs import RunDir
 
-__all__ = ["Resumption", "admit", "refuse_another", "refuse_edited_config", "renderer_code"]
+__all__ = [
+    "Resumption",
+    "admit",
+    "refuse_another",
+    "refuse_edited_config",
+    "renderer_code",
+    "renderer_files",
+]
 
 # What a resumed run may change: nothing of it is a setting of what is learned. (Another device
 # rounds otherwise; the session tells.)
@@ -31,7 +38,8 @@ class Resumption:
     Attributes:
         run: where.
         experiment: its own, with the settings that were changed.
-        other_code: the provenance of what goes on with it, where that is other code.
+        other_code: the provenance of what goes on with it, where that is other code, or draws
+            from other files.
     """
 
     run: RunDir
@@ -51,8 +59,8 @@ def admit(path: Path, overrides: Sequence[str] = (), *, other_code: bool = False
     Args:
         path: of the run directory.
         overrides: settings that may change without touching what is learned.
-        other_code: go on although other code made the run. A run that has ended needs no
-            leave: nothing of it is computed again.
+        other_code: go on although other code made the run, or its renderers drew from other
+            files. A run that has ended needs no leave: nothing of it is computed again.
 
     Raises:
         ConfigError: when its configuration cannot be used any more.
@@ -71,12 +79,13 @@ def admit(path: Path, overrides: Sequence[str] = (), *, other_code: bool = False
         )
     if run.ended:
         return Resumption(run, changed)
-    now = collect(renderers=renderer_code(experiment))
+    now = collect(renderers=renderer_code(experiment), files=renderer_files(experiment))
     differing = code_differences(run.read_provenance(), now)
     if differing and not other_code:
         raise RunError(
-            f"a run must go on with the code that made it, but {'; '.join(differing)}; go back to "
-            "that code, or go on with this one, which is noted in the run: "
+            f"a run must go on with the code and the files that made it, but "
+            f"{'; '.join(differing)}; go back to those, or go on with these, which is noted in the "
+            "run: "
             f"metasim train --resume {run.path} --other-code"
         )
     return Resumption(run, changed, now if differing else None)
@@ -90,6 +99,17 @@ def renderer_code(experiment: Experiment) -> dict[str, dict[str, str]]:
     """
     drawn = getattr(experiment.target, "renderer", experiment.renderer)
     return {spec.use: code_of(spec.use, spec.folder) for spec in (experiment.renderer, drawn)}
+
+
+def renderer_files(experiment: Experiment) -> dict[str, str]:
+    """A digest of what each renderer's options name, by setting (see :func:`option_files`).
+
+    Raises:
+        DataError: when something cannot be read.
+    """
+    found = option_files(experiment.renderer.options, "renderer.options")
+    drawn = getattr(experiment.target, "renderer", None)
+    return found | (option_files(drawn.options, "target.renderer.options") if drawn else {})
 
 
 def refuse_another(wanted: Experiment, path: Path, given: Sequence[str]) -> None:

@@ -18,7 +18,7 @@ from pycocotools.coco import COCO
 
 from metasim.classes import shown_classes
 from metasim.data import dataset as writing
-from metasim.data import read_dataset, rerender
+from metasim.data import read_dataset, rerender, save_images
 from metasim.render import make_renderer
 from metasim.runs import RunDir
 from metasim.scene import SceneGrammar
@@ -231,6 +231,33 @@ def test_a_dataset_goes_on_with_the_code_it_was_begun_with(
     answer = metasim(*words, "--resume")
     assert answer.code == 2
     assert "renderer_code" in answer.data["error"]
+
+
+def test_a_dataset_goes_on_with_the_glyphs_it_was_begun_with(
+    metasim: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_glyphs(seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        for name in "0123456789":
+            images = rng.integers(0, 255, (1, 28, 28, 3)).astype(np.uint8)
+            save_images(tmp_path / "glyphs" / name, images, ["a"])
+
+    def stopped(*_: Any) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    grammar = tmp_path / "grammar.yaml"
+    grammar.write_text(PRIOR.read_text() + "renderer: {use: mnist, options: {glyphs: ./glyphs}}\n")
+    words = ("generate", grammar, "--count", 70, "--out", tmp_path / "d")
+    write_glyphs(0)
+    with monkeypatch.context() as patch:
+        patch.setattr(writing, "_finish", stopped)
+        assert metasim(*words).code == 130
+    write_glyphs(1)
+    answer = metasim(*words, "--resume")
+    assert answer.code == 2
+    assert "renderer_files: " in answer.data["error"]
+    write_glyphs(0)
+    assert metasim(*words, "--resume").code == 0
 
 
 def test_a_renderer_of_the_command_line_must_know_all_of_the_grammar(

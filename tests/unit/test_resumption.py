@@ -174,6 +174,34 @@ def test_a_renderer_beside_the_experiment_that_was_edited_is_refused(
         seen.clear()
 
 
+def test_files_of_a_renderer_that_were_changed_are_refused_or_noted(
+    blobs: Callable[..., Experiment], seen: list[Any], tmp_path: Path
+) -> None:
+    (tmp_path / "metasim_drawn_from_files.py").write_text(
+        "from metasim.testing import AnalyticRenderer\n\n\n"
+        "class Blobs(AnalyticRenderer):\n"
+        "    def __init__(self, shapes='', image_size=(16, 16)):\n"
+        "        super().__init__(image_size)\n"
+    )
+    for name in ("learners", "targets"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "shape").write_text("round")
+    use = "metasim_drawn_from_files:Blobs"
+    target = {"grammar": "blobs.yaml", "renderer": {"options": {"shapes": "./targets"}}}
+    wanted = blobs(renderer={"use": use, "options": {"shapes": "./learners"}}, target=target)
+    run = RunDir.open(Path(experiment.train(wanted, progress=Silent())["run"]))
+    seen.clear()
+    go_on(run)
+    seen.clear()
+    for name, setting in (("learners", "renderer"), ("targets", "target.renderer")):
+        (tmp_path / name / "shape").write_text("square")
+        assert f"but what {setting}.options.shapes names holds other files" in refused(run)
+        go_on(run, other_code=True)
+        seen.clear()
+    go_on(run)
+    assert len(run.read_provenance()["continued"]) == 2
+
+
 def test_an_installed_renderer_is_known_by_its_distribution(
     blobs: Callable[..., Experiment],
 ) -> None:
