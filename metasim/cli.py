@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if answer.data or answer.code:
             _print_json(answer)
     elif answer.text:
-        print(answer.text)
+        _print_text(answer.text)
     return answer.code
 
 
@@ -100,7 +100,7 @@ def _run_of(error: MetasimError | Interrupted) -> dict[str, str]:
 
 def _failure(text: str, code: int, **data: Any) -> Answer:
     """Tell people what went wrong on stderr; programs get the same as data."""
-    print(text, file=sys.stderr)
+    print(text, file=sys.stderr)  # which says what it cannot encode by itself
     message = data.pop("message", text)
     return Answer({"error": message, **data}, "", code)
 
@@ -120,7 +120,7 @@ def _bug(error: Exception) -> Answer:
         where = "see the traceback above"
     else:
         handle, file = tempfile.mkstemp(prefix="metasim-traceback-", suffix=".log", text=True)
-        with os.fdopen(handle, "w", encoding="utf-8") as log:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as log:
             log.write(told)
         where = f"traceback: {file} (or set METASIM_DEBUG=1)"
     brief = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -147,4 +147,21 @@ def _stdout_kept(as_json: bool) -> Iterator[None]:
 def _print_json(answer: Answer) -> None:
     from metasim.jsonlines import plain
 
-    print(json.dumps(plain(answer.data), ensure_ascii=False))
+    data = plain(answer.data)
+    text = json.dumps(data, ensure_ascii=False)
+    try:
+        text.encode(_encoding())
+    except UnicodeEncodeError:  # half of a character, as a key or the name of a file may hold
+        text = json.dumps(data)
+    print(text)
+
+
+def _print_text(text: str) -> None:
+    try:
+        print(text)
+    except UnicodeEncodeError:
+        print(text.encode(_encoding(), "backslashreplace").decode(_encoding()))
+
+
+def _encoding() -> str:
+    return sys.stdout.encoding or "utf-8"

@@ -102,6 +102,37 @@ def test_json_stays_alone_on_stdout_whatever_a_plugin_writes(
     assert {"afterwards", "and beneath"} <= set(capfd.readouterr().out.splitlines())
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+@pytest.mark.parametrize("as_json", [False, True])
+def test_half_a_character_is_told_like_any_other(
+    tmp_path: Path, encoding: str, as_json: bool
+) -> None:
+    """A key of a JSON file may hold it, and so may the name of a file."""
+
+    def run(*words: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "metasim", *map(str, words), *["--json"][:as_json]],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONIOENCODING": encoding},
+        )
+
+    (tmp_path / "keys.json").write_text('{"a\\ud800": 1}')
+    wrong = run("grammar", "import", tmp_path / "keys.json")
+    assert wrong.returncode == 2
+    assert "$.a\\ud800: unknown key" in wrong.stderr
+    assert "Traceback" not in wrong.stderr
+    made = run("init", tmp_path / "folder\udcff")
+    assert made.returncode == 0
+    if as_json:
+        assert json.loads(wrong.stdout)["mistakes"][0]["key"] == "$.a\ud800"
+        assert json.loads(made.stdout)["files"][0] == f"{tmp_path}/folder\udcff/experiment.yaml"
+    else:
+        assert wrong.stdout == ""
+        assert f"{tmp_path}/folder\\udcff/experiment.yaml" in made.stdout
+
+
 def test_help_imports_nothing_that_takes_long() -> None:
     code = (
         "import sys; from metasim.cli import main; code = main(['--help'])\n"
