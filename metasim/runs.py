@@ -24,6 +24,7 @@ from typing import Any
 
 from metasim import jsonlines
 from metasim.errors import RunError
+from metasim.recorded import Epoch, Evaluation, Summary
 from metasim.runfolder import RunFolder, plain
 
 __all__ = ["RunDir"]
@@ -120,9 +121,16 @@ class RunDir(RunFolder):
         """What came out.
 
         Raises:
-            RunError: when there is no summary: the run has not ended.
+            RunError: when there is no summary (the run has not ended), or it is damaged.
         """
-        return _read_json(self.summary_path, "has its run ended?")
+        found = _read_json(self.summary_path, "has its run ended?")
+        _refuse_damaged(
+            self.summary_path,
+            Summary.mistake(found),
+            "bring it back, or remove it and have the run judged again: "
+            f"metasim train --resume {self.path}",
+        )
+        return found
 
     @property
     def ended(self) -> bool:
@@ -134,8 +142,17 @@ class RunDir(RunFolder):
         self._write(self._evaluation_path, _pretty(evaluation))
 
     def read_evaluation(self) -> dict[str, Any] | None:
-        """Values of the attributes (see :meth:`write_evaluation`); None before the first."""
-        return _read_json(self._evaluation_path) if self._evaluation_path.is_file() else None
+        """Values of the attributes (see :meth:`write_evaluation`); None before the first.
+
+        Raises:
+            RunError: when they are damaged.
+        """
+        if not self._evaluation_path.is_file():
+            return None
+        found = _read_json(self._evaluation_path)
+        advice = "bring it back, or remove it and do without its figures"
+        _refuse_damaged(self._evaluation_path, Evaluation.mistake(found), advice)
+        return found
 
     def write_report(self, html: str) -> None:
         """Write the report."""
@@ -163,7 +180,11 @@ class RunDir(RunFolder):
             RunError: naming a line that is damaged.
         """
         with self._telling(self.metrics_path, "read"):
-            return jsonlines.read(self.metrics_path)
+            lines = jsonlines.read(self.metrics_path)
+        for number, line in enumerate(lines, start=1):
+            place = f"{self.metrics_path}:{number}"
+            _refuse_damaged(place, Epoch.mistake(line), "remove the line")
+        return lines
 
     def truncate_metrics(self, step: int) -> int:
         """Keep only metrics up to ``step``, as a resumed run writes the rest again.
@@ -261,6 +282,11 @@ class RunDir(RunFolder):
 
 def _pretty(value: Mapping[str, Any]) -> str:
     return json.dumps(jsonlines.plain(value), indent=2, ensure_ascii=False) + "\n"
+
+
+def _refuse_damaged(place: Path | str, wrong: str, advice: str) -> None:
+    if wrong:
+        raise RunError(f"{place} must hold what the run wrote, and is damaged ({wrong}); {advice}")
 
 
 def _read_json(path: Path, advice: str = "bring it back") -> dict[str, Any]:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from metasim.errors import RunError
+from metasim.report.page import write_report
 from metasim.runs import RunDir
 
 NOW = datetime(2024, 5, 1, 12, 30, 7)
@@ -125,6 +128,40 @@ def test_an_evaluation_comes_back(run: RunDir) -> None:
         run.read_evaluation()
 
 
+@pytest.mark.parametrize(
+    ("file", "damaged", "told"),
+    [
+        ("summary.json", {"converged": "maybe", "p_value": 0.1}, "converged: must be a valid bool"),
+        ("summary.json", {"p_value": "x"}, "p_value: must be a valid number"),
+        ("summary.json", {"attributes": {"a.x": {"w1": []}}}, "attributes.a.x.w1: must be a valid"),
+        ("summary.json", {"unidentifiable": 3}, "unidentifiable: must be a valid list"),
+        (
+            "evaluation.json",
+            {"attributes": {"a.x": {"prior": "x", "low": None}}},
+            "attributes.a.x.prior: must be a valid list",
+        ),
+        ("evaluation.json", {"attributes": {"a.x": {"low": "0"}}}, "attributes.a.x.low: must be"),
+        ("evaluation.json", {"attributes": [1]}, "attributes: must be a valid dict"),
+        ("metrics.jsonl:2", {"step": 2, "discrepancy": {}}, "discrepancy: must be a valid number"),
+    ],
+)
+def test_what_is_json_still_and_yet_damaged_is_told(
+    run: RunDir, file: str, damaged: dict[str, Any], told: str
+) -> None:
+    """Else the report stumbles over it somewhere."""
+    run.append_metrics({"step": 1})
+    name, _, line = file.partition(":")
+    with (run.path / name).open("a") as opened:
+        opened.write(json.dumps(damaged) + "\n")
+    read = {"s": run.read_summary, "e": run.read_evaluation, "m": run.read_metrics}[file[0]]
+    place = re.escape(f"{run.path / file} must hold what the run wrote, and is damaged ({told}")
+    with pytest.raises(RunError, match=place):
+        read()
+    if not line:
+        with pytest.raises(RunError, match=place):
+            write_report(run)
+
+
 def test_a_run_has_ended_once_it_has_a_summary(run: RunDir) -> None:
     assert not run.ended
     run.write_summary({})
@@ -223,6 +260,8 @@ def test_all_checkpoints_are_kept_and_so_are_the_users(run: RunDir) -> None:
 _TRAIN = """
 import sys, time
 from pathlib import Path
+from typing import Any
+from metasim.report.page import write_report
 from metasim.runs import RunDir
 with RunDir.open(Path(sys.argv[1])).lock():
     print("training", flush=True)
@@ -249,7 +288,9 @@ def test_one_process_trains_at_a_time(run: RunDir) -> None:
 _FULL_DISK = """
 import json, resource, sys
 from pathlib import Path
+from typing import Any
 from metasim.errors import RunError
+from metasim.report.page import write_report
 from metasim.runs import RunDir
 run = RunDir.open(Path(sys.argv[1]))
 run.write_checkpoint(1, b"x" * 500)
