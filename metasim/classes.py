@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from metasim.errors import ConfigError, Mistake, did_you_mean
+from metasim.errors import ConfigError, Mistake
 from metasim.render.base import Renderer
 from metasim.scene.grammar import SceneGrammar
 from metasim.scene.graph import Value
@@ -46,7 +46,7 @@ def refuse_unknown_classes(
         if known is not None and _category(value) not in known:
             message = (
                 f"the renderer {use!r} draws no {kind!r} of class {value!r}, which node {name!r} "
-                f"may be; {did_you_mean(_category(value), list(known))}"
+                f"may be; it draws {', '.join(known)}"
             )
             mistakes.append(Mistake(message, file, key=key))
     if mistakes:
