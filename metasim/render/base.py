@@ -76,6 +76,16 @@ class Rendered:
             None if self.normals is None else self.normals[rows],
         )
 
+    def copy(self) -> Rendered:
+        """The same in memory of its own, which nobody else writes to."""
+        return Rendered(
+            self.images.copy(),
+            self.instances.copy(),
+            tuple(map(tuple, self.labels)),
+            None if self.depth is None else self.depth.copy(),
+            None if self.normals is None else self.normals.copy(),
+        )
+
 
 class Renderer(ABC):
     """Draws scenes. One required method and a no-op ``close``.
@@ -101,7 +111,10 @@ class Renderer(ABC):
 
     @abstractmethod
     def render(self, scenes: Sequence[Scene]) -> Rendered:
-        """Draw a batch of scenes, in order."""
+        """Draw a batch of scenes, in order.
+
+        What is returned is the caller's: no later call may write to its arrays.
+        """
 
     def close(self) -> None:  # noqa: B027 - most renderers hold nothing
         """Release what the renderer holds; also after an error. It may come twice, or first."""

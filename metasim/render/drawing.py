@@ -13,14 +13,17 @@ __all__ = ["calling", "draw"]
 
 
 def draw(renderer: Renderer, scenes: Sequence[Scene]) -> Rendered:
-    """Render and check what came back.
+    """Render and check what came back, and copy it.
+
+    A renderer that draws into the same arrays again would change images that are still in use,
+    and nothing would tell. The copy takes less than a hundredth of the time that digits take.
 
     Raises:
         RenderError: when the renderer raised, or broke its contract.
     """
     with calling(f"the renderer {type(renderer).__name__}"):
         rendered = renderer.render(scenes)
-    return check_rendered(rendered, scenes, renderer.image_size)
+    return check_rendered(rendered, scenes, renderer.image_size).copy()
 
 
 @contextmanager

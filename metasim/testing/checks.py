@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from metasim.render.base import Rendered
+from metasim.render.base import Label, Rendered
 from metasim.scene.graph import Scene
 from metasim.testing.attributes import attributes_act, example_covers_kinds
 from metasim.testing.broken import require
@@ -22,6 +22,7 @@ __all__ = [
     "CHECKS",
     "batch_equals_singles",
     "clean_close",
+    "drawn_stays_as_it_is",
     "empty_batch",
     "equal_scenes_equal_pixels",
     "kinds_cover_grammar",
@@ -88,6 +89,22 @@ def batch_equals_singles(subject: Subject) -> None:
         )
 
 
+def drawn_stays_as_it_is(subject: Subject) -> None:
+    """What a call has returned is not written to by later ones."""
+    first = subject.draw(subject.scenes)
+    kept = first.copy()
+    for _ in range(2):  # two buffers that take turns are found as well
+        subject.draw(subject.scenes[::-1])
+    for plane in ("images", "instances", "depth", "normals"):
+        now, then = getattr(first, plane), getattr(kept, plane)
+        require(
+            now is None or bool((now == then).all()),
+            f"render() must return {plane} that later calls do not write to; those of one call "
+            "have changed since: make new arrays in each call, or return copies",
+        )
+    require(_labels(first) == _labels(kept), "render() must not change labels that it has returned")
+
+
 def _same(got: Rendered, expected: Rendered, what: str) -> None:
     for plane in ("images", "instances", "depth", "normals"):
         a, b = getattr(got, plane), getattr(expected, plane)
@@ -100,7 +117,12 @@ def _same(got: Rendered, expected: Rendered, what: str) -> None:
             f"{what} must have equal {plane}; {differing} of {a.size} values differ "
             "(every random choice must follow from the scene's seed and attributes)",
         )
-    require(got.labels == expected.labels, f"{what} must have equal labels")
+    require(_labels(got) == _labels(expected), f"{what} must have equal labels")
+
+
+def _labels(rendered: Rendered) -> tuple[tuple[Label, ...], ...]:
+    """The labels, of which lists do as well."""
+    return tuple(map(tuple, rendered.labels))
 
 
 def scenes_not_mutated(subject: Subject) -> None:
@@ -144,6 +166,7 @@ CHECKS: tuple[Callable[[Subject], None], ...] = (
     empty_batch,
     equal_scenes_equal_pixels,
     batch_equals_singles,
+    drawn_stays_as_it_is,
     labels_agree_with_masks,
     instances_keep_labels,
     attributes_act,

@@ -126,6 +126,7 @@ class RendererContract:
     test_empty_batch = _as_test(checks.empty_batch)
     test_equal_scenes_equal_pixels = _as_test(checks.equal_scenes_equal_pixels)
     test_batch_equals_singles = _as_test(checks.batch_equals_singles)
+    test_drawn_stays_as_it_is = _as_test(checks.drawn_stays_as_it_is)
     test_labels_agree_with_masks = _as_test(labels.labels_agree_with_masks)
     test_instances_keep_labels = _as_test(labels.instances_keep_labels)
     test_attributes_act = _as_test(attributes.attributes_act)

@@ -66,7 +66,7 @@ class Subject:
     @cached_property
     def rendered(self) -> Rendered:
         """The scenes, drawn once and checked for shapes."""
-        return self.draw(self.scenes)
+        return self.draw(self.scenes).copy()
 
     def sample(self) -> tuple[Scene, ...]:
         """Scenes equal to :attr:`scenes` that no renderer has seen."""

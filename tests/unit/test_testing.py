@@ -39,8 +39,15 @@ def failures(renderer, grammar=GRAMMAR):
     return {r.name: r.message for r in results if not r.passed}
 
 
-def test_an_honest_renderer_passes_every_check():
-    assert failures(AnalyticRenderer) == {}
+class GivesLists(AnalyticRenderer):
+    def render(self, scenes):
+        done = super().render(scenes)
+        return Rendered(done.images, done.instances, list(map(list, done.labels)))
+
+
+@pytest.mark.parametrize("honest", [AnalyticRenderer, GivesLists])
+def test_an_honest_renderer_passes_every_check(honest):
+    assert failures(honest) == {}
 
 
 # --- renderers that break one promise each ------------------------------------------------
@@ -89,6 +96,40 @@ class SeesTheBatch(AnalyticRenderer):
     def render(self, scenes):
         done = super().render(scenes)
         return Rendered(np.maximum(done.images, len(scenes)), done.instances, done.labels)
+
+
+class DrawsIntoTheSameArrays(AnalyticRenderer):
+    def __init__(self):
+        super().__init__()
+        self.kept = {}
+
+    def render(self, scenes):
+        done = super().render(scenes)
+        images, instances = self.kept.setdefault(len(scenes), (done.images, done.instances))
+        images[:], instances[:] = done.images, done.instances
+        return Rendered(images, instances, done.labels)
+
+
+class TakesTurns(DrawsIntoTheSameArrays):
+    def __init__(self):
+        super().__init__()
+        self.other = {}
+
+    def render(self, scenes):
+        self.kept, self.other = self.other, self.kept
+        return super().render(scenes)
+
+
+class KeepsItsLabels(AnalyticRenderer):
+    def __init__(self):
+        super().__init__()
+        self.kept = {}
+
+    def render(self, scenes):
+        done = super().render(scenes)
+        labels = self.kept.setdefault(len(scenes), [])
+        labels[:] = done.labels
+        return Rendered(done.images, done.instances, labels)
 
 
 def relabelled(change):
@@ -147,6 +188,20 @@ class SetsEnvironment(AnalyticRenderer):
     def __init__(self):
         super().__init__()
         os.environ["METASIM_TEST_LEAK"] = "1"
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (DrawsIntoTheSameArrays, "return images that later calls do not write to"),
+        (TakesTurns, "return images that later calls do not write to"),
+        (KeepsItsLabels, "must not change labels"),
+    ],
+)
+def test_writing_to_what_was_returned_is_found(broken, said):
+    found = failures(broken)
+    assert found.keys() == {"drawn_stays_as_it_is"}
+    assert said in found["drawn_stays_as_it_is"]
 
 
 @pytest.mark.parametrize(

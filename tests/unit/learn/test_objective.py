@@ -136,6 +136,24 @@ def test_a_renderer_s_faults_are_named(fault: Any, message: str) -> None:
         draw(Broken(fault), scenes(2))
 
 
+def test_a_renderer_that_draws_into_the_same_arrays_does_not_change_what_was_drawn() -> None:
+    class Reuses(AnalyticRenderer):
+        kept: Rendered | None = None
+
+        def render(self, scenes: Sequence[Scene]) -> Rendered:
+            done = super().render(scenes)
+            self.kept = self.kept or done
+            self.kept.images[:], self.kept.instances[:] = done.images, done.instances
+            return Rendered(self.kept.images, self.kept.instances, done.labels)
+
+    renderer, given = Reuses(), scenes(2)
+    first, second = draw(renderer, given[:1]), draw(renderer, given[1:])
+    wanted = AnalyticRenderer().render(given)
+    for plane in ("images", "instances"):
+        for row, drawn in enumerate((first, second)):
+            assert np.array_equal(getattr(drawn, plane)[0], getattr(wanted, plane)[row])
+
+
 def test_tensors_that_were_detached_are_told() -> None:
     class Detached(AnalyticRenderer):
         def render_tensor(self, *given: Any) -> Tensor:
