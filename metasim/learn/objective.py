@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -21,6 +22,7 @@ from metasim.scene.graph import Scene
 
 __all__ = ["DifferentiableRenderer", "Objective"]
 
+_BEYOND = 0.001  # how far rounding may take what is drawn beyond [0, 1]
 _SHOWN = 64  # scenes that are kept to draw them again
 
 
@@ -165,6 +167,7 @@ class Objective:
         if not isinstance(images, Tensor) or tuple(images.shape) != shape:
             got = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
             raise RenderError(f"{name} must return a tensor of shape {shape}, got {got}")
+        _check_levels(images, name)
         moved = any(len(rows) and values.requires_grad for rows, values in overrides.values())
         if moved and not images.requires_grad:
             raise RenderError(
@@ -187,6 +190,27 @@ class Objective:
             return features
         parts = torch.split(images, self.extractor.chunk)
         return torch.cat([self.extractor(part).cpu() for part in parts])
+
+
+def _check_levels(images: Tensor, name: str) -> None:
+    """Refuse what is no image in [0, 1]; what is no number is told of where the loss is.
+
+    Raises:
+        RenderError: naming the method called ``name``, and what it gave.
+    """
+    if not images.is_floating_point():
+        raise RenderError(
+            f"{name} must return floating-point numbers in [0, 1], got {images.dtype}; divide "
+            "levels by 255"
+        )
+    if not images.numel():
+        return
+    low, high = (float(end) for end in images.detach().aminmax())
+    if math.isfinite(low + high) and (low < -_BEYOND or high > 1 + _BEYOND):
+        raise RenderError(
+            f"{name} must return images in [0, 1], got values from {low:g} to {high:g}; divide "
+            "levels by 255, or clamp what lies beyond"
+        )
 
 
 def _as_bytes(images: Tensor) -> npt.NDArray[np.uint8]:

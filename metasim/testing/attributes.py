@@ -11,7 +11,7 @@ from metasim.scene.graph import Scene, Value
 from metasim.testing.broken import require
 from metasim.testing.subject import SOUGHT, Subject, example_of
 
-__all__ = ["attributes_act", "example_covers_kinds"]
+__all__ = ["attributes_act", "example_covers_kinds", "values_to_try"]
 
 _SWEEP = 5
 _MOST = 16
@@ -30,7 +30,7 @@ def example_covers_kinds(subject: Subject) -> None:
             missing.append(kind)
         for key in sorted(attributes):
             shown = [node.attributes[key] for node in nodes if key in node.attributes]
-            if not any(len(_values(attribute)) > 1 for attribute in shown):
+            if not any(len(values_to_try(attribute)) > 1 for attribute in shown):
                 missing.append(f"{kind}.{key}")
     require(
         not missing,
@@ -43,7 +43,7 @@ def attributes_act(subject: Subject) -> None:
     """Each attribute of the grammar, given other values, changes pixels in some scene."""
     for node in subject.grammar.nodes.values():
         for key, attribute in node.attributes.items():
-            values = _values(attribute)
+            values = values_to_try(attribute)
             if len(values) == 1:
                 continue
             scenes = subject.scenes_with(node.name)
@@ -60,7 +60,7 @@ def attributes_act(subject: Subject) -> None:
             )
 
 
-def _values(attribute: Attribute) -> Sequence[Value]:
+def values_to_try(attribute: Attribute) -> Sequence[Value]:
     """Values to try, one where there is nothing to choose from."""
     if attribute.categories is not None:
         some = np.linspace(0, len(attribute.categories) - 1, _MOST).astype(int)

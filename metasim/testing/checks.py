@@ -1,8 +1,8 @@
 """What the renderer contract asks for, one function for each promise.
 
 A check takes a :class:`Subject` and raises :class:`~metasim.testing.broken.ContractBrokenError`,
-saying what must hold and what was got. Those of labels and of attributes have modules of
-their own.
+saying what must hold and what was got. Those of labels, of attributes and of gradients have
+modules of their own.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from metasim.testing.attributes import attributes_act, example_covers_kinds
 from metasim.testing.broken import require
 from metasim.testing.labels import instances_keep_labels, labels_agree_with_masks
 from metasim.testing.subject import SCENES, Subject
+from metasim.testing.tensors import tensor_agrees_with_render, tensor_has_gradients
 
 __all__ = [
     "CHECKS",
@@ -170,6 +171,8 @@ CHECKS: tuple[Callable[[Subject], None], ...] = (
     labels_agree_with_masks,
     instances_keep_labels,
     attributes_act,
+    tensor_agrees_with_render,
+    tensor_has_gradients,
     scenes_not_mutated,
     clean_close,
     no_global_state,

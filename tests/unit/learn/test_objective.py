@@ -136,6 +136,38 @@ def test_a_renderer_s_faults_are_named(fault: Any, message: str) -> None:
         draw(Broken(fault), scenes(2))
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda t: t * 255, r"must return images in \[0, 1\], got values from \S+ to 1\d\d"),
+        (lambda t: t - 0.1, r"got values from -0\.1 to"),
+        (lambda t: (t * 255).round().to(torch.uint8), r"numbers in \[0, 1\], got torch\.uint8"),
+    ],
+)
+def test_tensors_that_are_no_images_are_told(change: Any, said: str) -> None:
+    class Changed(AnalyticRenderer):
+        def render_tensor(self, *given: Any) -> Tensor:
+            changed: Tensor = change(super().render_tensor(*given))
+            return changed
+
+    batch = CODEC.encode(scenes())
+    latent = torch.zeros(batch.value.shape, requires_grad=True)
+    with pytest.raises(RenderError, match=said):
+        objective(Images(), Changed()).differentiable(scenes(), latent, batch.name_id, generator())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_tensors_of_other_precision_are_taken(dtype: torch.dtype) -> None:
+    class Precise(AnalyticRenderer):
+        def render_tensor(self, *given: Any) -> Tensor:
+            return super().render_tensor(*given).to(dtype) + 0.0005  # as rounding may do
+
+    batch = CODEC.encode(scenes())
+    latent = torch.zeros(batch.value.shape, requires_grad=True)
+    one = objective(Images(), Precise())
+    assert one.differentiable(scenes(), latent, batch.name_id, generator()).dtype == torch.float32
+
+
 def test_a_renderer_that_draws_into_the_same_arrays_does_not_change_what_was_drawn() -> None:
     class Reuses(AnalyticRenderer):
         kept: Rendered | None = None
