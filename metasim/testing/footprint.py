@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import decimal
+import logging
 import multiprocessing
 import os
 import random
@@ -91,7 +93,7 @@ def _children() -> dict[object, str]:
 
 def _global_state() -> dict[str, Any]:
     name, keys, *rest = np.random.get_state()
-    here = os.getcwd()
+    here, decimals = os.getcwd(), decimal.getcontext()
     state: dict[str, Any] = {
         "the random module's state": random.getstate(),
         "numpy's global random state": (name, np.asarray(keys).tobytes(), *rest),
@@ -105,6 +107,11 @@ def _global_state() -> dict[str, Any]:
         "the warning filters": _blanket_filters(),
         "the signal handlers": {s: signal.getsignal(s) for s in signal.valid_signals()},
         "the recursion limit": sys.getrecursionlimit(),
+        "the interval at which threads take turns": sys.getswitchinterval(),
+        "what logging.disable has set": logging.root.manager.disable,
+        "numpy's print options": np.get_printoptions(),
+        # Not its flags, which any computation sets.
+        "the decimal context": (decimals.prec, decimals.rounding, dict(decimals.traps)),
     }
     torch = sys.modules.get("torch")
     if torch is not None and hasattr(torch, "get_rng_state"):  # not while it is half imported

@@ -1,5 +1,7 @@
 """What a renderer leaves in the process is found, and what is not its doing is not."""
 
+import decimal
+import logging
 import os
 import signal
 import subprocess
@@ -8,6 +10,7 @@ import threading
 import warnings
 from multiprocessing import shared_memory
 
+import numpy as np
 import pytest
 
 from metasim.testing import AnalyticRenderer, Footprint
@@ -83,6 +86,22 @@ CHANGES = {
         lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN),
         lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL),
     ),
+    "the interval at which threads take turns": (
+        lambda: sys.setswitchinterval(0.02),
+        lambda: sys.setswitchinterval(0.005),
+    ),
+    "what logging.disable has set": (
+        lambda: logging.disable(logging.ERROR),
+        lambda: logging.disable(logging.NOTSET),
+    ),
+    "numpy's print options": (
+        lambda: np.set_printoptions(precision=3),
+        lambda: np.set_printoptions(precision=8),
+    ),
+    "the decimal context": (
+        lambda: setattr(decimal.getcontext(), "prec", 50),
+        lambda: setattr(decimal.getcontext(), "prec", 28),
+    ),
     "the recursion limit": (lambda: limit(1), lambda: limit(-1)),
     "the working directory": (lambda: os.chdir("/"), lambda: None),
     "the warning filters": (lambda: warnings.simplefilter("ignore"), lambda: None),
@@ -134,12 +153,14 @@ def test_what_libraries_do_as_they_are_imported_is_not_the_renderers_doing(monke
 
     footprint = Footprint()
     monkeypatch.setattr(sys, "path", list(sys.path))
+    decimal.getcontext().clear_flags()
     monkeypatch.setenv("KMP_INIT_AT_FORK", "TRUE")
     with warnings.catch_warnings(), footprint.watched():
         warnings.simplefilter("always", OwnWarning)
         warnings.filterwarnings("ignore", module="somewhere")
         warnings.filterwarnings("ignore", message="something")
         os.environ["KMP_INIT_AT_FORK"] = "FALSE"
+        decimal.Decimal(1) / 3  # sets a flag of the context
         sys.path.append(os.getcwd())  # metasim does, for a module:Class
     assert footprint.changed == set()
     assert footprint.still_running() == []
