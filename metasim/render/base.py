@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from metasim.errors import RenderError
+from metasim.errors import Interrupted, RenderError
 from metasim.scene.graph import Scene
 
 __all__ = ["Label", "Rendered", "Renderer", "check_rendered"]
@@ -136,7 +136,9 @@ class Renderer(ABC):
         """
         try:
             self.close()
-        except (Exception, SystemExit) as problem:
+        except (Interrupted, KeyboardInterrupt):
+            raise
+        except BaseException as problem:
             if error is None:
                 raise RenderError(
                     f"closing the renderer {type(self).__name__} raised "

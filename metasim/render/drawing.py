@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from metasim.errors import MetasimError, RenderError
+from metasim.errors import Interrupted, MetasimError, RenderError
 from metasim.render.base import Rendered, Renderer, check_rendered
 from metasim.scene.graph import Scene
 
@@ -30,8 +30,9 @@ def draw(renderer: Renderer, scenes: Sequence[Scene]) -> Rendered:
 def calling(what: str, error_class: type[MetasimError] = RenderError) -> Iterator[None]:
     """Code of a plugin: what it raises becomes an error that names it.
 
-    Also :class:`SystemExit`, which would end the command as if all had gone well. What is
-    metasim's own passes: a renderer's own complaint, or the user's wish to stop.
+    Also what is no :class:`Exception`: :class:`SystemExit` would end the command as if all had
+    gone well, and others without a word. What is metasim's own passes: a renderer's own
+    complaint, or the user's wish to stop.
 
     Args:
         what: is called, for people.
@@ -39,8 +40,8 @@ def calling(what: str, error_class: type[MetasimError] = RenderError) -> Iterato
     """
     try:
         yield
-    except MetasimError:
+    except (MetasimError, Interrupted, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         told = f"{what} raised {type(error).__name__}: {error}"
         raise error_class(told.removesuffix(": ")) from error

@@ -7,10 +7,10 @@ Plugin authors subclass :class:`RendererContract`; ``metasim renderers check`` c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from metasim.errors import Interrupted
 from metasim.render.base import Renderer
 from metasim.scene.grammar import SceneGrammar
 from metasim.testing import attributes, checks, labels, tensors
@@ -61,8 +61,7 @@ def check_renderer(
     try:
         return [_outcome(check, subject) for check in CHECKS]
     finally:
-        with suppress(Exception, SystemExit):  # clean_close has told of it
-            subject.close()
+        _outcome(Subject.close, subject)  # clean_close has told what it raises
 
 
 def _outcome(check: Callable[[Subject], None], subject: Subject) -> CheckResult:
@@ -70,7 +69,9 @@ def _outcome(check: Callable[[Subject], None], subject: Subject) -> CheckResult:
         check(subject)
     except ContractBrokenError as broken:
         return CheckResult(check.__name__, False, str(broken))
-    except (Exception, SystemExit) as error:  # whatever a plugin raises
+    except (Interrupted, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # whatever a plugin raises
         return CheckResult(check.__name__, False, f"it raised {type(error).__name__}: {error}")
     return CheckResult(check.__name__, True)
 

@@ -402,9 +402,30 @@ class RaisesAlways(AnalyticRenderer):
         raise RuntimeError("nor this")
 
 
-@pytest.mark.parametrize("renderer", [Exits, RaisesAlways])
+class Crash(BaseException):
+    """What is no Exception, as some engines raise."""
+
+
+class Crashes(AnalyticRenderer):
+    def render(self, scenes):
+        raise Crash
+
+    def close(self):
+        raise Crash
+
+
+@pytest.mark.parametrize("renderer", [Exits, RaisesAlways, Crashes])
 def test_whatever_a_renderer_raises_all_checks_answer(renderer):
     assert "shapes_and_dtypes" in failures(renderer)
+
+
+def test_the_users_wish_to_stop_ends_the_checks():
+    class Waits(AnalyticRenderer):
+        def render(self, scenes):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        failures(Waits)
 
 
 def test_a_category_that_known_categories_leaves_out_is_found():

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from metasim.errors import RenderError
+from metasim.errors import DataError, Interrupted, RenderError
 from metasim.render import Label, Rendered, Renderer, check_rendered
 from metasim.render.drawing import draw
 from metasim.scene import Attributes, Node, Scene
@@ -130,7 +130,11 @@ class Sticks(Renderer):
         raise self.problem
 
 
-@pytest.mark.parametrize("problem", [OSError("cannot close"), SystemExit(0)])
+class Crash(BaseException):
+    """What is no Exception, as some engines raise."""
+
+
+@pytest.mark.parametrize("problem", [OSError("cannot close"), SystemExit(0), Crash("lost")])
 def test_a_renderer_that_cannot_close_is_told_but_hides_no_other_error(problem):
     told = f"closing the renderer Sticks raised {type(problem).__name__}: {problem}"
     with pytest.raises(RenderError, match=told), Sticks(problem):
@@ -139,7 +143,9 @@ def test_a_renderer_that_cannot_close_is_told_but_hides_no_other_error(problem):
         raise KeyError("first")
 
 
-@pytest.mark.parametrize("error", [ValueError("no mesh"), SystemExit(0)])
+@pytest.mark.parametrize(
+    "error", [ValueError("no mesh"), SystemExit(0), GeneratorExit(), Crash("lost")]
+)
 def test_what_a_renderer_raises_is_told_with_its_name(error):
     class Raises(Sticks):
         image_size = SIZE
@@ -149,3 +155,22 @@ def test_what_a_renderer_raises_is_told_with_its_name(error):
 
     with pytest.raises(RenderError, match=rf"the renderer Raises raised {type(error).__name__}"):
         draw(Raises(), SCENES)
+
+
+@pytest.mark.parametrize("wish", [KeyboardInterrupt(), Interrupted("kept"), DataError("no glyph")])
+def test_what_is_metasims_own_or_the_users_wish_passes(wish):
+    class Raises(Sticks):
+        image_size = SIZE
+
+        def render(self, scenes):
+            raise wish
+
+    with pytest.raises(type(wish)) as found:
+        draw(Raises(), SCENES)
+    assert found.value is wish
+
+
+@pytest.mark.parametrize("wish", [KeyboardInterrupt(), Interrupted("kept")])
+def test_the_users_wish_to_stop_is_heard_while_a_renderer_closes(wish):
+    with pytest.raises(type(wish)), Sticks(wish):
+        pass
