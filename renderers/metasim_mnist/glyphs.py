@@ -32,6 +32,7 @@ Split = Literal["all", "source", "target"]
 _CONTENT = 20
 _LISTED = 20  # bad files that an error names
 _LARGEST = 1024  # a glyph is a small picture; anything larger is likely the wrong folder
+_FAINTEST = 16  # of 255; a picture without a stroke may yet have traces of its compression
 _IGNORED = frozenset({"thumbs.db", "desktop.ini"})
 
 
@@ -271,8 +272,8 @@ def _shown(folder: Path) -> list[Path]:
 def _stroke(path: Path) -> npt.NDArray[np.uint8]:
     """An image file as a glyph: bright stroke on black.
 
-    Where the image has transparency, that is the stroke; else an image whose border is
-    bright is taken for dark ink on paper and inverted.
+    Where most of the border is transparent, what is not is the stroke; else an image whose
+    border is bright is taken for dark ink on paper and inverted.
 
     Raises:
         DataError: when it is none that can be used; the message goes on from its name.
@@ -287,15 +288,31 @@ def _stroke(path: Path) -> npt.NDArray[np.uint8]:
                 raise DataError(f"must have at most {_LARGEST} pixels a side, got {image.size}")
             if image.mode[0] in "IF":
                 raise DataError(f"must have 8 bits a channel, got mode {image.mode}")
-            alpha = image.convert("RGBA").getchannel("A")
-            grey = image.convert("L")
+            alpha = np.asarray(image.convert("RGBA").getchannel("A"))
+            grey = np.asarray(image.convert("L"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"is not an image that can be read: {error}") from error
-    if np.asarray(alpha).min() < 255:
-        return _fit(alpha)
-    pixels = np.asarray(grey)
+    glyph = _fit(Image.fromarray(_bright(grey, alpha)))
+    if glyph.max() < _FAINTEST:
+        raise DataError("shows no stroke; draw one that is brighter or darker than the border")
+    return glyph
+
+
+def _bright(grey: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The stroke of a picture (H, W), bright on black."""
+    if _around(alpha) < 128:
+        return alpha
+    ground = _around(grey)
+    # Some transparent pixels are no stroke: the ground is seen through them.
+    through = (grey - ground) * (alpha / 255) + ground
+    pixels: npt.NDArray[np.uint8] = (through + 0.5).astype(np.uint8)
+    return np.invert(pixels) if ground > 127 else pixels
+
+
+def _around(pixels: npt.NDArray[np.uint8]) -> float:
+    """What most of the border of a picture (H, W) is."""
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    return _fit(Image.fromarray(255 - pixels) if np.median(border) > 127 else grey)
+    return float(np.median(border))
 
 
 def _fit(image: Image) -> npt.NDArray[np.uint8]:

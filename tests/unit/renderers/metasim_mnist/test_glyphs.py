@@ -230,6 +230,29 @@ def test_ink_on_paper_and_transparent_pictures_become_bright_strokes(tmp_path):
         np.testing.assert_array_equal(image, stroke)
 
 
+@pytest.mark.parametrize("paper", [0, 255])
+@pytest.mark.parametrize("clear", [(2, 3), (0, 0), (9, 13)])
+def test_a_few_transparent_pixels_are_no_stroke(tmp_path, paper, clear):
+    stroke = np.zeros((BOX, BOX), np.uint8)
+    stroke[8:20, 12:16] = 255
+    picture = np.full((BOX, BOX, 4), 255, np.uint8)
+    picture[..., :3] = np.abs(paper - stroke.astype(int))[..., None]
+    picture[clear] = 0
+    save(tmp_path / "a" / "hole.png", picture, "RGBA")
+    stroke[clear] = 0
+    np.testing.assert_array_equal(load_glyphs(tmp_path).images[0], stroke)
+
+
+@pytest.mark.parametrize(
+    "colour", [(0, 0, 0, 255), (255, 255, 255, 255), (250, 250, 250, 255), (0, 0, 0, 0)]
+)
+def test_a_picture_without_a_stroke_is_named(tmp_path, colour):
+    save(tmp_path / "a" / "good.png", pictures(1)[0])
+    save(tmp_path / "a" / "bare.png", np.full((BOX, BOX, 4), colour), "RGBA")
+    with pytest.raises(DataError, match=r"a/bare\.png shows no stroke; draw one"):
+        load_glyphs(tmp_path)
+
+
 def test_pictures_that_are_not_square_keep_their_shape(tmp_path):
     save(tmp_path / "bar" / "a.png", np.pad(np.full((8, 54), 255), 1))
     image = load_glyphs(tmp_path).images[0]
