@@ -12,9 +12,11 @@ from metasim.scene.graph import Scene
 from metasim.testing.broken import require
 from metasim.testing.subject import Subject
 
-__all__ = ["instances_keep_labels", "labels_agree_with_masks"]
+__all__ = ["LOCATIONS", "instances_keep_labels", "labels_agree_with_masks"]
 
-_LOCATIONS = ("x", "y", "z")
+LOCATIONS = ("x", "y", "z")
+"""Attributes that say where something is."""
+
 # As shares of a location's range. What moves is to be cut by the image's edge, and to be gone.
 _WITHIN = np.linspace(0, 1, 17)
 _BEYOND = np.concatenate([[-8.0], np.linspace(-1, 2, 49), [9.0]])
@@ -70,7 +72,7 @@ def _series(subject: Subject) -> Iterator[tuple[Sequence[Scene], Rendered, str]]
     _check_labels(subject.rendered, "as drawn")
     yield subject.scenes, subject.rendered, "as drawn"
     for node in subject.grammar.nodes.values():
-        for key in _LOCATIONS:
+        for key in LOCATIONS:
             attribute = node.attributes.get(key)
             if attribute is None or attribute.range is None:
                 continue

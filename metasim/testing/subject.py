@@ -74,9 +74,11 @@ class Subject:
 
     def scenes_with(self, name: str) -> tuple[Scene, ...]:
         """A few scenes that have a node called ``name``; none where :data:`SOUGHT` lack it."""
-        sought = islice(self._stream(), SOUGHT)
-        having = (scene for scene in sought if any(node.name == name for node in scene.nodes))
-        return tuple(islice(having, SCENES))
+        return self.scenes_where(lambda scene: any(node.name == name for node in scene.nodes))
+
+    def scenes_where(self, wanted: Callable[[Scene], bool]) -> tuple[Scene, ...]:
+        """A few scenes that are ``wanted``; none where the first :data:`SOUGHT` are not."""
+        return tuple(islice(filter(wanted, islice(self._stream(), SOUGHT)), SCENES))
 
     def _stream(self) -> Iterator[Scene]:
         rng = stream(self.seed, "renderer contract")

@@ -1,0 +1,114 @@
+"""The promise that ``visible`` counts what others hide as unseen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import permutations
+
+import numpy as np
+
+from metasim.render.base import Label, Rendered
+from metasim.scene.graph import Scene
+from metasim.testing.broken import require
+from metasim.testing.labels import LOCATIONS
+from metasim.testing.subject import Subject
+
+__all__ = ["hidden_is_not_visible"]
+
+_STEPS = 17
+_SCENES = 2
+_FEWEST = 16  # pixels; of smaller masks the next pixels may hide much or nothing
+# Of its pixels something has lost at least this share, all to what was moved before it.
+_HIDDEN = 0.4
+
+
+def hidden_is_not_visible(subject: Subject) -> None:
+    """``visible`` falls where an instance is hidden by another that moves before it.
+
+    Of scenes with two labelled instances that have an attribute ``x``, ``y`` or ``z``, one is
+    put where the other is, and moved from there over its range.
+    """
+    scenes = subject.scenes_where(lambda scene: len(_movable(subject, scene)) > 1)
+    for scene in scenes[:_SCENES]:
+        for moving, still in _pairs(subject, scene):
+            for moved, where in _passing(subject, scene, moving, still):
+                try:
+                    rendered = subject.draw(moved)
+                except Exception:  # two things at one place a renderer may refuse, in its own way
+                    continue
+                _check_falls(rendered, moving, still, where)
+
+
+def _pairs(subject: Subject, scene: Scene) -> Iterator[tuple[int, int]]:
+    """Places of a node that is to move and of another that is to stay as it is."""
+    shown = _by_node(subject.draw([scene]).labels[0])
+    places = [place for place in _movable(subject, scene) if place in shown]
+    if len(places) > 1:
+        for moving, still in permutations((places[0], places[-1])):
+            above = scene.nodes[still].parent
+            while above not in (moving, -1):
+                above = scene.nodes[above].parent
+            if above != moving:  # else it would be taken along
+                yield moving, still
+
+
+def _movable(subject: Subject, scene: Scene) -> list[int]:
+    """Places of the nodes that have a location."""
+    return [place for place in range(len(scene.nodes)) if _keys(subject, scene, place)]
+
+
+def _keys(subject: Subject, scene: Scene, place: int) -> list[str]:
+    attributes = subject.grammar.nodes[scene.nodes[place].name].attributes
+    return [key for key in LOCATIONS if key in attributes and attributes[key].range is not None]
+
+
+def _passing(
+    subject: Subject, scene: Scene, moving: int, still: int
+) -> Iterator[tuple[Sequence[Scene], str]]:
+    """Scenes in which one node passes by another, and in words how they were made."""
+    mine, others = scene.nodes[moving], scene.nodes[still].attributes
+    known = subject.grammar.nodes[mine.name].attributes
+    there = {
+        key: known[key].fit(others[key]) for key in _keys(subject, scene, moving) if key in others
+    }
+    for key in there:
+        low, high = known[key].range or (0.0, 0.0)
+        yield (
+            [
+                scene.with_attributes(
+                    {**there, key: value} if place == moving else None
+                    for place in range(len(scene.nodes))
+                )
+                for value in np.linspace(low, high, _STEPS).tolist()
+            ],
+            f"moving {mine.name}.{key} past {scene.nodes[still].name!r}",
+        )
+
+
+def _check_falls(rendered: Rendered, moving: int, still: int, where: str) -> None:
+    """Where what moves hides what does not, less of that is visible than of all of it."""
+    seen = [
+        (plane, of[moving].instance, of[still])
+        for plane, of in zip(rendered.instances, map(_by_node, rendered.labels), strict=True)
+        if moving in of and still in of
+    ]
+    masks = [plane == label.instance for plane, _, label in seen]
+    areas = [int(mask.sum()) for mask in masks]
+    area = max(areas, default=0)
+    if area < _FEWEST:
+        return
+    whole, before = masks[areas.index(area)], seen[areas.index(area)][2].visible
+    for (plane, mover, label), mask, left in zip(seen, masks, areas, strict=True):
+        lost = whole & ~mask
+        # Only then it has neither moved nor changed, and all that is missing is behind the other.
+        hidden = not (mask & ~whole).any() and bool((plane[lost] == mover).all())
+        require(
+            not (hidden and 0 < left <= (1 - _HIDDEN) * area) or label.visible < before,
+            f"{where}: visible must count the pixels behind another instance as unseen; with "
+            f"{left} pixels left of {area}, the others behind it, it went from {before:g} to "
+            f"{label.visible:g}",
+        )
+
+
+def _by_node(labels: Sequence[Label]) -> dict[int, Label]:
+    return {label.node: label for label in labels}
