@@ -16,6 +16,7 @@ from metasim.scene.graph import Scene
 from metasim.testing.attributes import attributes_act, example_covers_kinds
 from metasim.testing.broken import require
 from metasim.testing.labels import instances_keep_labels, labels_agree_with_masks
+from metasim.testing.masks import masks_follow_pixels
 from metasim.testing.occlusion import hidden_is_not_visible
 from metasim.testing.subject import SCENES, Subject
 from metasim.testing.tensors import tensor_agrees_with_render, tensor_has_gradients
@@ -170,6 +171,7 @@ CHECKS: tuple[Callable[[Subject], None], ...] = (
     batch_equals_singles,
     drawn_stays_as_it_is,
     labels_agree_with_masks,
+    masks_follow_pixels,
     instances_keep_labels,
     hidden_is_not_visible,
     attributes_act,

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from metasim.errors import Interrupted
 from metasim.render.base import Renderer
 from metasim.scene.grammar import SceneGrammar
-from metasim.testing import attributes, checks, labels, occlusion, tensors
+from metasim.testing import attributes, checks, labels, masks, occlusion, tensors
 from metasim.testing.broken import ContractBrokenError
 from metasim.testing.checks import CHECKS
 from metasim.testing.footprint import Footprint
@@ -129,6 +129,7 @@ class RendererContract:
     test_batch_equals_singles = _as_test(checks.batch_equals_singles)
     test_drawn_stays_as_it_is = _as_test(checks.drawn_stays_as_it_is)
     test_labels_agree_with_masks = _as_test(labels.labels_agree_with_masks)
+    test_masks_follow_pixels = _as_test(masks.masks_follow_pixels)
     test_instances_keep_labels = _as_test(labels.instances_keep_labels)
     test_hidden_is_not_visible = _as_test(occlusion.hidden_is_not_visible)
     test_attributes_act = _as_test(attributes.attributes_act)

@@ -12,7 +12,7 @@ from metasim.scene.graph import Scene
 from metasim.testing.broken import require
 from metasim.testing.subject import Subject
 
-__all__ = ["LOCATIONS", "instances_keep_labels", "labels_agree_with_masks"]
+__all__ = ["LOCATIONS", "instances_keep_labels", "labels_agree_with_masks", "moved"]
 
 LOCATIONS = ("x", "y", "z")
 """Attributes that say where something is."""
@@ -79,29 +79,49 @@ def _series(subject: Subject) -> Iterator[tuple[Sequence[Scene], Rendered, str]]
             where = f"moving {node.name}.{key}"
             for scene in subject.scenes_with(node.name)[:_SWEPT]:
                 index = max(i for i, n in enumerate(scene.nodes) if n.name == node.name)
-                scenes, rendered = _moved(subject, scene, index, key, attribute.range)
+                scenes, rendered = moved(
+                    subject, scene, index, key, attribute.range, _BEYOND, _WITHIN
+                )
                 _check_labels(rendered, where)
                 _check_falls(rendered, index, where)
                 yield scenes, rendered, where
 
 
-def _moved(
-    subject: Subject, scene: Scene, index: int, key: str, ends: tuple[float, float]
+def moved(
+    subject: Subject,
+    scene: Scene,
+    index: int,
+    key: str,
+    ends: tuple[float, float],
+    beyond: npt.NDArray[np.float64],
+    within: npt.NDArray[np.float64],
 ) -> tuple[Sequence[Scene], Rendered]:
+    """Scenes in which a node is moved, and what is drawn of them.
+
+    Args:
+        subject: draws them.
+        scene: as it was.
+        index: of the node.
+        key: of the attribute by which it is moved.
+        ends: the attribute's range.
+        beyond: shares of the range, some below 0 or above 1.
+        within: other shares, where the renderer refuses some of those.
+    """
+
     def draw(shares: npt.NDArray[np.float64]) -> tuple[Sequence[Scene], Rendered]:
         values = (ends[0] + (ends[1] - ends[0]) * shares).tolist()
-        moved = [
+        scenes = [
             scene.with_attributes(
                 {key: value} if i == index else None for i in range(len(scene.nodes))
             )
             for value in values
         ]
-        return moved, subject.draw(moved)
+        return scenes, subject.draw(scenes)
 
     try:
-        return draw(_BEYOND)
+        return draw(beyond)
     except Exception:  # values beyond its range a renderer may refuse, in its own way
-        return draw(_WITHIN)
+        return draw(within)
 
 
 def _check_falls(rendered: Rendered, index: int, where: str) -> None:
