@@ -11,7 +11,7 @@ from metasim.scene.graph import Scene, Value
 from metasim.testing.broken import require
 from metasim.testing.subject import SOUGHT, Subject, example_of
 
-__all__ = ["attributes_act", "example_covers_kinds", "values_to_try"]
+__all__ = ["acts", "attributes_act", "example_covers_kinds", "values_to_try"]
 
 _SWEEP = 5
 _MOST = 16
@@ -53,7 +53,7 @@ def attributes_act(subject: Subject) -> None:
                 "raise its count",
             )
             require(
-                any(_acts(subject, scene, node.name, key, values) for scene in scenes),
+                any(acts(subject, scene, node.name, key, values) for scene in scenes),
                 f"{node.name}.{key} must act on the image; given {len(values)} values from "
                 f"{values[0]} to {values[-1]} in {len(scenes)} scenes it changed no pixel "
                 "(draw it, or take it out of kinds)",
@@ -73,7 +73,8 @@ def values_to_try(attribute: Attribute) -> Sequence[Value]:
     return list(dict.fromkeys(attribute.prior.quantile(s + 0.5 / _SWEEP) for s in shares))
 
 
-def _acts(subject: Subject, scene: Scene, name: str, key: str, values: Sequence[Value]) -> bool:
+def acts(subject: Subject, scene: Scene, name: str, key: str, values: Sequence[Value]) -> bool:
+    """Whether pixels change as the nodes called ``name`` are given other values of ``key``."""
     moved = [
         scene.with_attributes({key: value} if n.name == name else None for n in scene.nodes)
         for value in values

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from metasim.scene.grammar import GrammarNode
 from metasim.scene.graph import Scene
-from metasim.testing.attributes import values_to_try
+from metasim.testing.attributes import acts, values_to_try
 from metasim.testing.broken import require
 from metasim.testing.subject import Subject
 
@@ -30,7 +31,7 @@ def tensor_agrees_with_render(subject: Subject) -> None:
     if not names:
         return
     scenes = subject.scenes
-    images, _ = _drawn(subject, scenes, {name: _having(scenes, name) for name in names})
+    images, _ = _drawn(subject, scenes, {name: _having(subject, scenes, name) for name in names})
     got = images.detach().cpu().double().permute(0, 2, 3, 1).numpy()
     apart = np.abs(got * 255 - subject.rendered.images).mean((1, 2, 3))
     for row, levels in enumerate(apart.tolist()):
@@ -44,19 +45,24 @@ def tensor_agrees_with_render(subject: Subject) -> None:
 def tensor_has_gradients(subject: Subject) -> None:
     """Each attribute the renderer is differentiable in has a gradient, at some of its values."""
     names = _offered(subject)
-    slopes: dict[str, bool] = {}
+    sloped: set[str] = set()
+    acting: set[str] = set()
     for node in subject.grammar.nodes.values():
-        for name in names & node.attributes.keys():
-            scenes = [
+        for name in names & _learned(node):
+            values = values_to_try(node.attributes[name])
+            scenes = subject.scenes_with(node.name)
+            swept = [
                 scene.with_attributes(
                     {name: value} if n.name == node.name else None for n in scene.nodes
                 )
-                for scene in subject.scenes_with(node.name)
-                for value in values_to_try(node.attributes[name])
+                for scene in scenes
+                for value in values
             ]
-            if scenes:
-                slopes[name] = slopes.get(name, False) or _has_slope(subject, scenes, name)
-    flat = sorted(name for name, found in slopes.items() if not found)
+            if swept and _has_slope(subject, swept, name):
+                sloped.add(name)
+            elif any(acts(subject, scene, node.name, name, values) for scene in scenes):
+                acting.add(name)
+    flat = sorted(acting - sloped)
     require(
         not flat,
         f"render_tensor() must have a gradient in {', '.join(flat)}, got one that is 0 for every "
@@ -73,22 +79,21 @@ def _offered(subject: Subject) -> set[str]:
         import torch  # noqa: F401 - here, since what torch does as it is imported is its own doing
     except ImportError:
         return set()
-    learned = {
-        name
-        for node in subject.grammar.nodes.values()
-        for name, attribute in node.attributes.items()
-        if attribute.mutable
-    }
+    learned = set().union(*map(_learned, subject.grammar.nodes.values()))
     return learned & set(getattr(subject.renderer, "differentiable", learned))
 
 
-def _having(scenes: Iterable[Scene], name: str) -> dict[int, float]:
-    """Places of the nodes that have an attribute, of all scenes' nodes, and its values there."""
+def _learned(node: GrammarNode) -> set[str]:
+    return {name for name, attribute in node.attributes.items() if attribute.mutable}
+
+
+def _having(subject: Subject, scenes: Iterable[Scene], name: str) -> dict[int, float]:
+    """Places, in all scenes' nodes, of those whose ``name`` is learned, and its values there."""
     nodes = [node for scene in scenes for node in scene.nodes]
     return {
         place: float(node.attributes[name])
         for place, node in enumerate(nodes)
-        if name in node.attributes
+        if name in _learned(subject.grammar.nodes[node.name])
     }
 
 
@@ -125,7 +130,7 @@ def _drawn(
 def _has_slope(subject: Subject, scenes: Sequence[Scene], name: str) -> bool:
     import torch
 
-    images, values = _drawn(subject, scenes, {name: _having(scenes, name)})
+    images, values = _drawn(subject, scenes, {name: _having(subject, scenes, name)})
     if not images.requires_grad:
         return False
     # What moves keeps its brightness: the sum of all pixels would have no gradient.

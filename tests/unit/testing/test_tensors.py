@@ -1,5 +1,8 @@
 """What a renderer offers for gradients is compared with what it draws."""
 
+from copy import deepcopy
+from types import MappingProxyType
+
 import pytest
 
 from metasim.testing import AnalyticRenderer
@@ -79,6 +82,31 @@ def test_a_gradient_at_some_values_will_do(failures):
             return super().render_tensor(scenes, overrides)
 
     assert failures(AtTheRight) == {}
+
+
+def test_what_is_not_seen_needs_no_gradient(failures):
+    outside = deepcopy(AnalyticRenderer.example)
+    del outside["root"]["children"][0]["attributes"]["x"]
+    outside["root"]["children"][0]["attributes"]["y"]["prior"] = 80
+    outside["root"]["children"][0]["attributes"]["y"]["range"] = [60, 90]
+    found = failures(AnalyticRenderer, outside)
+    assert found.keys() == {"attributes_act"}
+
+
+def test_an_attribute_of_the_same_name_that_is_not_learned_is_not_given(failures):
+    class Named(AnalyticRenderer):
+        kinds = MappingProxyType({**AnalyticRenderer.kinds, "scene": frozenset({"yaw"})})
+        example = deepcopy(AnalyticRenderer.example)
+
+        def render(self, scenes):
+            done = super().render(scenes)
+            for image, scene in zip(done.images, scenes, strict=True):
+                image[0, 0] = len(scene.nodes[0].attributes["yaw"])
+            return done
+
+    looks = {"yaw": {"prior": {"choice": {"values": ["none", "somewhat"]}}}}
+    Named.example["root"]["attributes"] = looks
+    assert failures(Named) == {}
 
 
 def test_a_renderer_without_the_method_is_not_asked(failures):
