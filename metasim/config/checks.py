@@ -37,15 +37,16 @@ def experiment_mistakes(document: Document, *, files: bool = True) -> list[Mista
 
     Args:
         document: completed.
-        files: whether the images and weights it names must be there.
+        files: whether the images, weights and glyphs it names must be there.
     """
     grammar = _part(document, ("grammar",), _GRAMMAR)
-    mistakes = renderer_mistakes(document, ("renderer",), ("grammar",))
+    mistakes = renderer_mistakes(document, ("renderer",), ("grammar",), files=files)
     if grammar and not grammar.learnable:
         message = "nothing can be learned: no numeric attribute is marked mutable: true"
         mistakes.append(document.mistake(("grammar",), message))
     if document.get(("target", "grammar")) is not None:
-        mistakes += renderer_mistakes(document, ("target", "renderer"), ("target", "grammar"))
+        drawn = (("target", "renderer"), ("target", "grammar"))
+        mistakes += renderer_mistakes(document, *drawn, files=files)
         mistakes += _size_mistakes(document)
     mistakes += _gradient_mistakes(document, grammar)
     mistakes += _pixel_mistakes(document)
@@ -89,7 +90,7 @@ def _drawn_size(document: Document, place: Place) -> tuple[int, int] | None:
 
 
 def renderer_mistakes(
-    document: Document, place: Place, grammar: Place | None = None
+    document: Document, place: Place, grammar: Place | None = None, *, files: bool = True
 ) -> list[Mistake]:
     """Whether a renderer is there, takes its options, and draws a grammar.
 
@@ -97,6 +98,7 @@ def renderer_mistakes(
         document: completed.
         place: of the renderer's specification.
         grammar: place of the grammar it is to draw, if any.
+        files: whether the files and folders its options name must be there.
     """
     spec = _renderer(document, place)
     if spec is None:
@@ -107,7 +109,7 @@ def renderer_mistakes(
     written_here = frozenset(
         name for name in spec.options if (*place, "options", name) in document.keys
     )
-    mistakes = option_mistakes(document, place, found, spec.options, written_here)
+    mistakes = option_mistakes(document, place, found, spec.options, written_here, files=files)
     if grammar is not None:
         written = document.get(grammar)
         mistakes += drawing_mistakes(document, grammar, written, found, spec.use)

@@ -42,8 +42,8 @@ def load_experiment(path: Path, overrides: Sequence[str] = (), *, files: bool = 
     Args:
         path: of the file.
         overrides: settings from the command line, each ``dotted.key=YAML``.
-        files: whether the images and weights it names must be there; a run that is over can
-            be used without them.
+        files: whether the images, weights and glyphs it names must be there; a run that is over
+            can be used without them.
 
     Raises:
         ConfigError: with every mistake found.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from types import SimpleNamespace
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from metasim.config.grammars import grammar_nodes
 from metasim.config.validation import type_mistake
@@ -57,7 +59,7 @@ def path_options(found: type[Renderer] | str) -> dict[str, Any]:
     return {
         name: parameters[name].default
         for name, hint in _hints(found).items()
-        if name in parameters and (hint is Path or Path in get_args(hint))
+        if name in parameters and _is_path(hint)
     }
 
 
@@ -88,8 +90,10 @@ def option_mistakes(
     found: type[Renderer],
     options: Mapping[str, Any],
     given: frozenset[str],
+    *,
+    files: bool = True,
 ) -> list[Mistake]:
-    """What is wrong with a renderer's options: unknown, missing, or of another type.
+    """What is wrong with a renderer's options: unknown, missing, of another type, not there.
 
     Args:
         document: gives the positions.
@@ -97,9 +101,11 @@ def option_mistakes(
         found: the renderer's class.
         options: all of them.
         given: those to judge; the others came from elsewhere and are judged there.
+        files: whether the files and folders they name must be there.
     """
     known = option_names(found)
     hints = _hints(found)
+    paths = path_options(found) if files else {}
     mistakes = []
     for name, value in options.items():
         here = (*place, "options", name)
@@ -108,7 +114,11 @@ def option_mistakes(
         if known is not None and name not in known:
             message = f"the renderer has no such option; {did_you_mean(name, sorted(known))}"
             mistakes.append(document.mistake(here, message, key=True))
-        elif name in hints and (wrong := type_mistake(hints[name], value)):
+            continue
+        wrong = type_mistake(hints[name], value) if name in hints else None
+        if wrong is None and name in paths:
+            wrong = _path_mistake(value, paths[name])
+        if wrong is not None:
             mistakes.append(document.mistake(here, wrong))
     for name, parameter in inspect.signature(found).parameters.items():
         named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
@@ -150,7 +160,30 @@ def drawing_mistakes(
 
 
 def _hints(found: type[Renderer]) -> dict[str, Any]:
-    try:
-        return get_type_hints(found.__init__)
-    except Exception:  # annotations that cannot be resolved say nothing about the options
-        return {}
+    """What a constructor's annotations say, each resolved by itself.
+
+    One that cannot be resolved says nothing of its own option, and hides no other.
+    """
+    init = found.__init__
+    known = getattr(inspect.unwrap(init), "__globals__", {})
+    hints: dict[str, Any] = {}
+    for name, written in getattr(init, "__annotations__", {}).items():
+        alone = SimpleNamespace(__annotations__={name: written})
+        with suppress(Exception):  # annotations of plugins may be anything
+            hints |= get_type_hints(alone, known, include_extras=True)
+    return hints
+
+
+def _is_path(hint: Any) -> bool:
+    """Whether an annotation is ``Path``, or a union with it."""
+    if get_origin(hint) is Annotated:
+        return _is_path(get_args(hint)[0])
+    return hint is Path or any(part is Path for part in get_args(hint))
+
+
+def _path_mistake(value: Any, default: Any) -> str | None:
+    """What is wrong with an option that is declared as a path; None where nothing is."""
+    if not isinstance(value, str) or value == default or Path(value).exists():
+        return None
+    but = f"{default!r} or " if isinstance(default, str) else ""
+    return f"must be {but}a file or folder that is there; {value} does not exist"

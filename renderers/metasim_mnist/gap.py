@@ -11,11 +11,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
+from pydantic import Field
 
 from metasim.errors import PluginError
 from metasim.render.base import Rendered, Renderer
@@ -24,7 +25,7 @@ from metasim_mnist.batch import KINDS, Batch, read_scenes
 from metasim_mnist.drawing import OPAQUE
 from metasim_mnist.glyphs import BOX, Split, load_glyphs
 from metasim_mnist.labels import label_digits
-from metasim_mnist.renderer import MnistRenderer, check_size
+from metasim_mnist.renderer import ImageSize, MnistRenderer, check_size
 
 __all__ = ["GapRenderer"]
 
@@ -32,7 +33,10 @@ _FINER = 4  # glyphs are drawn on a grid this much finer, then averaged
 _TEXTURE_CELLS = 4
 _LIGHT, _DARK = 0.9, 0.1
 
+_MOST_BLUR = 64
+
 Plane = npt.NDArray[np.float64]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +82,19 @@ class GapRenderer(Renderer):
 
     def __init__(
         self,
-        image_size: Sequence[int] = (32, 32),
+        image_size: ImageSize = (32, 32),
         glyphs: str | Path = "digits",
         split: Split = "all",
         inverted: bool = True,
-        blur: float = 0.7,
-        texture: float = 0.3,
-        noise: float = 0.05,
+        blur: Annotated[float, Field(ge=0, le=_MOST_BLUR)] = 0.7,
+        texture: Share = 0.3,
+        noise: Share = 0.05,
     ) -> None:
-        for name, value, most in (("blur", blur, 64), ("texture", texture, 1), ("noise", noise, 1)):
+        for name, value, most in (
+            ("blur", blur, _MOST_BLUR),
+            ("texture", texture, 1),
+            ("noise", noise, 1),
+        ):
             if not 0 <= value <= most:  # False for NaN too
                 raise PluginError(f"{name} must be a number from 0 to {most}, got {value!r}")
         self.image_size = check_size(image_size)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from metasim.errors import PluginError
 from metasim.render.base import Rendered, Renderer
@@ -22,10 +23,15 @@ from metasim_mnist.labels import label_digits
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["MnistRenderer", "check_size", "pixel_of"]
+__all__ = ["ImageSize", "MnistRenderer", "check_size", "pixel_of"]
 
 _AT_ONCE = 2**17  # pixels drawn in one go: few enough for their arrays to stay in the cache
 _LARGEST_SIDE = 8192
+
+ImageSize = Annotated[
+    Sequence[Annotated[int, Field(ge=1, le=_LARGEST_SIDE)]], Field(min_length=2, max_length=2)
+]
+"""(height, width) in pixels; the bounds are for whoever reads the annotation."""
 
 
 class MnistRenderer(Renderer):
@@ -112,7 +118,7 @@ class MnistRenderer(Renderer):
 
     def __init__(
         self,
-        image_size: Sequence[int] = (32, 32),
+        image_size: ImageSize = (32, 32),
         glyphs: str | Path = "digits",
         split: Split = "all",
     ) -> None:

@@ -158,9 +158,10 @@ def test_an_option_that_is_declared_a_path_is_one_where_it_is_there(
         "glyphs": str(folder / "theirs"),
         "name": "mine",
     }
-    for written, wanted in (("digits", "digits"), ("nowhere", "nowhere")):
-        found = load_experiment(path, [f"renderer.options.glyphs={written}"])
-        assert found.renderer.options["glyphs"] == wanted
+    assert load_experiment(path, ["renderer.options.glyphs=digits"]).renderer.options == {
+        "glyphs": "digits",
+        "name": "mine",
+    }
     (folder / "here" / "own").mkdir(parents=True)
     monkeypatch.chdir(folder / "here")
     found = load_experiment(path, ["renderer.options.glyphs=own"])
@@ -219,6 +220,22 @@ def test_a_run_that_is_over_can_be_read_without_its_images(write: Write) -> None
     with pytest.raises(ConfigError, match="gone does not exist"):
         load_experiment(path)
     assert load_experiment(path, files=False).target == ImagesTarget(images=path.parent / "gone")
+
+
+@pytest.mark.parametrize("start", ["renderer", "target.renderer"])
+@pytest.mark.parametrize("written", ["nowhere", "./nowhere", "~/no/where"])
+def test_an_option_that_is_declared_a_path_must_be_there(
+    write: Write, folder: Path, start: str, written: str
+) -> None:
+    path = write(
+        "grammar: grammar.yaml\ntarget: {grammar: grammar.yaml}\n"
+        "renderer: {use: 'toy_for_config:Filed'}\n"
+    )
+    setting = [f"{start}.options.glyphs={written}"]
+    with pytest.raises(ConfigError, match="must be 'digits' or a file or folder") as caught:
+        load_experiment(path, setting)
+    assert [m.key for m in caught.value.mistakes] == [f"{start}.options.glyphs"]
+    assert load_experiment(path, setting, files=False).renderer.use == "toy_for_config:Filed"
 
 
 def test_differences_name_the_keys(folder: Path) -> None:

@@ -165,6 +165,21 @@ def test_a_renderer_that_does_not_fit_is_told_in_its_line(
     assert found[0].line == 2
 
 
+def test_an_annotation_that_cannot_be_resolved_hides_no_other(write: Write, folder: Path) -> None:
+    (folder / "hinted_for_config.py").write_text(
+        "from __future__ import annotations\n"
+        "from toy_for_config import Toy\n"
+        "class Hinted(Toy):\n"
+        "    def __init__(self, image_size: tuple[int, int] = (8, 8), thing: Nowhere = 0):\n"
+        "        self.image_size = image_size\n"
+    )
+    renderer = "renderer: {use: 'hinted_for_config:Hinted', options: {image_size: 8, thing: 3}}\n"
+    text = f"grammar: grammar.yaml\n{renderer}{TARGET}"
+    (found,) = mistakes(write(text), ("target.renderer.options.image_size=[8, 8]",))
+    assert (found.key, found.line) == ("renderer.options.image_size", 2)
+    assert found.message == "must be a list, got 8"
+
+
 def test_parts_that_must_be_there(write: Write) -> None:
     found = mistakes(write("seed: 1\n"))
     assert [(m.key, m.message) for m in found] == [

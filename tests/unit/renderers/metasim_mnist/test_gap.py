@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from metasim.errors import PluginError
+from metasim.config import renderer_spec
+from metasim.errors import ConfigError, PluginError
 from metasim.scene import Attributes, Node, Scene, SceneGrammar
 from metasim.testing import RendererContract
 from metasim_mnist import MnistRenderer
@@ -116,3 +117,9 @@ def test_the_texture_and_the_noise_follow_from_the_seed():
 def test_options_out_of_range_are_refused(options):
     with pytest.raises(PluginError, match="must be a number from 0 to"):
         GapRenderer(**options)
+
+
+@pytest.mark.parametrize("option", ["blur=-1", "texture=1.5", "noise=2", "image_size=[0, 8]"])
+def test_options_out_of_range_are_told_before_anything_is_built(option):
+    with pytest.raises(ConfigError, match=r"must be at (least|most)"):
+        renderer_spec("metasim_mnist.gap:GapRenderer", [option])

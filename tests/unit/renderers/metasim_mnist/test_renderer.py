@@ -5,7 +5,8 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
-from metasim.errors import DataError, PluginError
+from metasim.config import renderer_spec
+from metasim.errors import ConfigError, DataError, PluginError
 from metasim.scene import Attributes, Node, Scene, SceneGrammar
 from metasim.testing import RendererContract
 from metasim_mnist import MnistRenderer
@@ -293,3 +294,5 @@ def test_an_unknown_kind_is_named(renderer):
 def test_a_size_that_is_none_is_refused(size):
     with pytest.raises(PluginError, match="image_size must be"):
         MnistRenderer(image_size=size)
+    with pytest.raises(ConfigError, match="image_size"):  # before anything is built
+        renderer_spec("mnist", [f"image_size={size}"])
