@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from metasim.config.renderers import find, option_names, path_options
-from metasim.config.settings import Experiment, GrammarDocument, Output
+from metasim.config.settings import (
+    Experiment,
+    GrammarDocument,
+    ImagesTarget,
+    Output,
+)
 from metasim.config.shape import slots
-from metasim.config.validation import fill_choices
+from metasim.config.validation import fill_choices, type_mistake
 from metasim.errors import ConfigError
 from metasim.yamlfile import COMMAND_LINE, Document, Mark, Place, read
 
@@ -32,11 +37,7 @@ def complete_experiment(document: Document, name: str) -> None:
     """
     data = document.data
     data.setdefault("name", name)
-    target = data.get("target")
-    if isinstance(target, dict) and {"images", "grammar"} <= target.keys():
-        message = "must hold either images or grammar, got both; remove one"
-        document.mistakes.append(document.mistake(("target",), message))
-        document.broken.add(("target",))
+    _refuse_two_targets(document)
     for place in (("grammar",), ("target", "grammar")):
         _inline_grammar(document, place)
     fill_choices(Experiment, document)
@@ -64,6 +65,21 @@ def renderer_options(spec: Any, folder: Path) -> frozenset[str] | None:
     if not isinstance(spec, dict):
         return None
     return option_names(find(spec.get("use"), Path(spec.get("folder") or folder)))
+
+
+def _refuse_two_targets(document: Document) -> None:
+    """Refuse a target that has both images and a grammar; what else it holds is judged as well."""
+    target = document.data.get("target")
+    if not (isinstance(target, dict) and {"images", "grammar"} <= target.keys()):
+        return
+    message = "must hold either images or grammar, got both; remove one"
+    document.mistakes.append(document.mistake(("target",), message))
+    for key, info in ImagesTarget.model_fields.items():
+        place = ("target", key)
+        if key in target and place not in document.broken:
+            wrong = type_mistake(info.annotation, target[key])
+            document.mistakes += [document.mistake(place, wrong)] if wrong else []
+        target.pop(key, None)  # the rest is a grammar's
 
 
 def _inline_grammar(document: Document, place: Place) -> None:

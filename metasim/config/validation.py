@@ -68,7 +68,9 @@ def check(
     for detail in found:
         place = _place(detail, document.data)
         known_already = any(_within(place, start) for start in broken) or (
-            detail["type"] == "value_error" and any(_within(spot, place) for spot in told)
+            # A rule of the whole cannot be judged where a part could not be read.
+            detail["type"] == "value_error"
+            and any(_within(spot, place) for spot in (*told, *broken))
         )
         if not known_already and not _echo(detail):
             by_place.setdefault(place, []).append(detail)

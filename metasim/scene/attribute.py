@@ -20,7 +20,12 @@ from metasim.scene.distributions import (
 )
 from metasim.scene.graph import Value
 
-__all__ = ["Attribute", "GrammarPart"]
+__all__ = ["NEEDS_RANGE", "Attribute", "GrammarPart"]
+
+NEEDS_RANGE = (
+    "a {} attribute must have a range: [low, high]; named values have none, so that they cannot "
+    "be {}"
+)
 
 
 class GrammarPart(BaseModel):
@@ -57,10 +62,7 @@ class Attribute(GrammarPart):
     def _range_fits(self) -> Attribute:
         if self.range is None and (self.mutable or self.periodic):
             which = "mutable" if self.mutable else "periodic"
-            raise ValueError(
-                f"a {which} attribute must have a range: [low, high]; named values have none, so "
-                f"that they cannot be {which}"
-            )
+            raise ValueError(NEEDS_RANGE.format(which, which))
         if self.range is not None and _may_be_text(self.prior):
             raise ValueError("an attribute with text for values has no range; remove it")
         if self.categories is None and _may_be_text(self.prior):

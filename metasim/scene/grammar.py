@@ -6,7 +6,7 @@ attributes are those whose distribution is to be learned (Kar et al., "Meta-Sim"
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
 from statistics import NormalDist
@@ -20,7 +20,20 @@ from metasim.scene.attribute import Attribute, GrammarPart
 from metasim.scene.distributions import Distribution, Prior, Uniform
 from metasim.scene.graph import Attributes, Node, Scene
 
-__all__ = ["Correlation", "GrammarNode", "SceneGrammar"]
+__all__ = [
+    "CONTRADICTORY",
+    "Correlation",
+    "Count",
+    "GrammarNode",
+    "SceneGrammar",
+    "correlation_matrix",
+    "most_of",
+    "rise_mistake",
+    "root_mistake",
+    "too_large",
+]
+
+CONTRADICTORY = "the correlations contradict one another (not positive definite)"
 
 _STANDARD = NormalDist()
 _M = TypeVar("_M", bound=BaseModel)
@@ -40,11 +53,59 @@ def _whole(count: int | Distribution) -> int | Distribution:
     return count
 
 
-def _rises(prior: Distribution) -> bool:
-    """Whether greater shares of the mass give greater numbers; text is in the order given."""
+Count = Annotated[NonNegativeInt | Prior, AfterValidator(_whole)]
+"""How many there are of a node: a whole number, or a distribution over such."""
+
+
+def most_of(count: int | Distribution) -> int:
+    """The greatest that a count may be."""
+    return max(_possible(count))
+
+
+def _possible(count: int | Distribution) -> list[int]:
+    return [count] if isinstance(count, int) else [int(value) for value in count.support or ()]
+
+
+def root_mistake(count: int | Distribution) -> str | None:
+    """What is wrong with the root's count; None where nothing is."""
+    if set(_possible(count)) == {1}:
+        return None
+    return "there is one root in every scene: leave its count out, and give its children theirs"
+
+
+def too_large(largest: int, limit: int) -> str:
+    """What is wrong where a scene may have ``largest`` nodes."""
+    return (
+        f"a scene may have {largest} nodes, more than max_nodes = {limit}; lower the counts or "
+        "raise max_nodes"
+    )
+
+
+def rise_mistake(name: str, prior: Distribution) -> str | None:
+    """What is wrong with the prior of a correlated attribute; None where nothing is.
+
+    Greater shares of its mass must give greater numbers; text is in the order given.
+    """
     values = [prior.quantile(share) for share in np.linspace(0, 1, 1002)[1:-1].tolist()]
     numbers = [value for value in values if not isinstance(value, str)]
-    return all(a <= b for a, b in pairwise(numbers))
+    if all(a <= b for a, b in pairwise(numbers)):
+        return None
+    return (
+        f"{name!r} is correlated, so the values of its choice, or the components of its mixture, "
+        "must be in rising order and must not overlap"
+    )
+
+
+def correlation_matrix(
+    names: Sequence[str], correlations: Iterable[tuple[tuple[str, ...], float]]
+) -> npt.NDArray[np.float64]:
+    """(A, A) coefficients of A attributes, from pairs of their names."""
+    index = {name: i for i, name in enumerate(names)}
+    matrix = np.eye(len(index))
+    for between, value in correlations:
+        i, j = (index[name] for name in between)
+        matrix[i, j] = matrix[j, i] = value
+    return matrix
 
 
 class Correlation(GrammarPart):
@@ -71,7 +132,7 @@ class GrammarNode(GrammarPart):
 
     name: str = Field(pattern=_NAME)
     kind: str = Field(pattern=_NAME)
-    count: Annotated[NonNegativeInt | Prior, AfterValidator(_whole)] = 1
+    count: Count = 1
     attributes: dict[Annotated[str, Field(pattern=_NAME)], Attribute] = Field(default={})
     correlations: tuple[Correlation, ...] = ()
     children: tuple[GrammarNode, ...] = ()
@@ -92,13 +153,10 @@ class GrammarNode(GrammarPart):
                 "two attributes must have one correlation, and two are given for one pair"
             )
         for name in self.correlated:
-            if not _rises(self.attributes[name].prior):
-                raise ValueError(
-                    f"{name!r} is correlated, so the values of its choice, or the components of "
-                    "its mixture, must be in rising order and must not overlap"
-                )
+            if message := rise_mistake(name, self.attributes[name].prior):
+                raise ValueError(message)
         if self.correlations and np.linalg.eigvalsh(self._correlation_matrix).min() < 1e-9:
-            raise ValueError("the correlations contradict one another (not positive definite)")
+            raise ValueError(CONTRADICTORY)
         return self
 
     @cached_property
@@ -109,12 +167,9 @@ class GrammarNode(GrammarPart):
 
     @property
     def _correlation_matrix(self) -> npt.NDArray[np.float64]:
-        index = {name: i for i, name in enumerate(self.correlated)}
-        matrix = np.eye(len(index))
-        for c in self.correlations:
-            i, j = (index[name] for name in c.between)
-            matrix[i, j] = matrix[j, i] = c.value
-        return matrix
+        return correlation_matrix(
+            self.correlated, ((c.between, c.value) for c in self.correlations)
+        )
 
     @cached_property
     def _cholesky(self) -> tuple[tuple[float, ...], ...]:
@@ -141,13 +196,7 @@ class GrammarNode(GrammarPart):
     @property
     def most_nodes(self) -> int:
         """How many nodes there are at most in one of it: itself and all below."""
-        return 1 + sum(child._most * child.most_nodes for child in self.children)
-
-    @property
-    def _most(self) -> int:
-        if isinstance(self.count, int):
-            return self.count
-        return max(int(value) for value in self.count.support or ())
+        return 1 + sum(most_of(child.count) * child.most_nodes for child in self.children)
 
     def walk(self) -> Iterator[GrammarNode]:
         """This node and all below it, depth first."""
@@ -180,10 +229,13 @@ class SceneGrammar(GrammarPart):
     @model_validator(mode="after")
     def _not_too_large(self) -> SceneGrammar:
         if (largest := self.root.most_nodes) > self.max_nodes:
-            raise ValueError(
-                f"a scene may have {largest} nodes, more than max_nodes = {self.max_nodes}; lower "
-                "the counts or raise max_nodes"
-            )
+            raise ValueError(too_large(largest, self.max_nodes))
+        return self
+
+    @model_validator(mode="after")
+    def _one_root(self) -> SceneGrammar:
+        if message := root_mistake(self.root.count):
+            raise ValueError(message)
         return self
 
     @cached_property

@@ -239,6 +239,14 @@ def test_mistakes_in_a_target_are_told_all_at_once_in_their_places(write: Write)
     assert "did you mean 'count'?" in found[2].message
 
 
+def test_a_target_with_both_images_and_a_grammar_hides_nothing_else(write: Write) -> None:
+    text = "target: {images: x, grammar: grammar.yaml, count: 2, coutn: 3, resize: 3}\n"
+    found = mistakes(write(HEAD + text))
+    assert [m.key.removeprefix("target") for m in found] == ["", ".count", ".coutn", ".resize"]
+    assert "got both" in found[0].message
+    assert "did you mean 'count'?" in found[2].message
+
+
 def test_classes_are_compared_by_features_that_tell_them(write: Write) -> None:
     text = HEAD + TARGET + "features: [pixels, random_conv]\ndiscrepancy: {use: classwise_mmd}\n"
     text = text.replace("[pixels, random_conv]", "[{use: pixels}, {use: random_conv}]")
@@ -431,6 +439,82 @@ root:
         (13, "0.correlations.1.value"),
         (14, "1.name"),
     ]
+
+
+def test_rules_of_whole_nodes_and_grammars_are_told_beside_all_else_in_their_lines(
+    tmp_path: Path,
+) -> None:
+    text = """\
+max_nodes: 3
+root:
+  name: scene
+  kind: scene
+  count: 2
+  attributes:
+    a: {prior: 1, unit: 3, mutable: true}
+    b: {prior: 1, periodic: true}
+    c: {prior: {choice: {values: [3, 1]}}, range: [0, 4]}
+    d: {prior: {normal: {mean: 0, std: 1}}}
+    e: {prior: {normal: {mean: 0, std: 1}}}
+    f: {prior: {normal: {mean: 0, std: 1}}}
+  correlations:
+    - {between: [a, a], value: 0.5}
+    - {between: [a, b], value: 0.5}
+    - {between: [b, a], value: 0.5}
+    - {between: [a, c], value: 0.5}
+    - {between: [d, e], value: 0.9}
+    - {between: [e, f], value: 0.9}
+    - {between: [d, f], value: -0.9}
+  children:
+    - {name: digit, kind: digit, count: 3, colour: red}
+    - {name: digit, kind: digit, count: 3}
+"""
+    found = grammar_mistakes(tmp_path / "g.yaml", text)
+    assert [(m.line, m.key.removeprefix("root.")) for m in found] == [
+        (1, "max_nodes"),
+        (5, "count"),
+        (7, "attributes.a.unit"),
+        (7, "attributes.a.mutable"),
+        (8, "attributes.b.periodic"),
+        (9, "attributes.c.prior"),
+        (14, "correlations"),
+        (14, "correlations.0.between"),
+        (16, "correlations.2.between"),
+        (22, "children.0.colour"),
+        (23, "children.1.name"),
+    ]
+
+
+def test_too_many_nodes_are_told_where_they_come_from(tmp_path: Path) -> None:
+    text = "root:\n  name: s\n  kind: scene\n  children:\n" + "".join(
+        f"    - {{name: n{i}, kind: digit, count: {count}}}\n"
+        for i, count in enumerate((600, 700, "no"))
+    )
+    many, other = grammar_mistakes(tmp_path / "g.yaml", text)
+    assert (many.line, many.key) == (6, "root.children.1.count")
+    assert many.message.startswith("a scene may have 1301 nodes, more than max_nodes = 1000")
+    assert other.line == 7
+
+
+@pytest.mark.parametrize("range_", ["", ", range: .nan", ", range: [0, .nan]", ", range: [0, 1]"])
+def test_a_range_is_called_missing_only_where_it_is(tmp_path: Path, range_: str) -> None:
+    text = "root:\n  name: s\n  kind: scene\n  x: 1\n  attributes:\n"
+    text += f"    a: {{prior: 1, mutable: true{range_}}}\n"
+    found = [str(m) for m in grammar_mistakes(tmp_path / "g.yaml", text)]
+    assert len(found) == (1 if range_.endswith("1]") else 2)
+    assert any("must have a range" in one for one in found) == (range_ == "")
+
+
+@pytest.mark.parametrize(
+    "count", ["2", "0", "{choice: {values: [1, 2]}}", "{constant: {value: 0}}"]
+)
+def test_a_root_has_no_count(tmp_path: Path, count: str) -> None:
+    text = "root:\n  name: s\n  kind: scene\n  count: %s\n"
+    (found,) = grammar_mistakes(tmp_path / "g.yaml", text % count)
+    assert (found.line, found.key) == (4, "root.count")
+    assert "there is one root in every scene" in found.message
+    (tmp_path / "g.yaml").write_text(text % 1)
+    assert load_grammar(tmp_path / "g.yaml").grammar.root.count == 1
 
 
 @pytest.mark.parametrize("text", ["", "- 1\n", "just text\n", "3\n"])

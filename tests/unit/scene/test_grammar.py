@@ -149,6 +149,13 @@ def test_a_grammar_whose_scenes_may_grow_too_large_is_refused():
     assert SceneGrammar.model_validate({"root": root, "max_nodes": 5})
 
 
+@pytest.mark.parametrize("count", [0, 2, {"choice": {"values": [1, 2]}}])
+def test_a_root_that_is_counted_is_refused(count):
+    root = {"name": "a", "kind": "k", "count": count}
+    with pytest.raises(ValidationError, match="there is one root in every scene"):
+        SceneGrammar.model_validate({"root": root})
+
+
 # --- correlations -------------------------------------------------------------------------
 
 
