@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from metasim.config.grammars import grammar_nodes
 from metasim.config.renderers import (
     drawing_mistakes,
     drawn_size,
@@ -26,6 +27,7 @@ from metasim.yamlfile import Document, Place
 
 __all__ = ["experiment_mistakes", "renderer_mistakes"]
 
+_TARGETS: Place = ("target", "renderer")
 _GRAMMAR = TypeAdapter(SceneGrammar)
 _PIXELS = TypeAdapter(PixelFeatures)
 
@@ -41,12 +43,10 @@ def experiment_mistakes(document: Document, *, files: bool = True) -> list[Mista
     """
     grammar = _part(document, ("grammar",), _GRAMMAR)
     mistakes = renderer_mistakes(document, ("renderer",), ("grammar",), files=files)
-    if grammar and not grammar.learnable:
-        message = "nothing can be learned: no numeric attribute is marked mutable: true"
-        mistakes.append(document.mistake(("grammar",), message))
+    if grammar:
+        mistakes += _learning_mistakes(document, grammar)
     if document.get(("target", "grammar")) is not None:
-        drawn = (("target", "renderer"), ("target", "grammar"))
-        mistakes += renderer_mistakes(document, *drawn, files=files)
+        mistakes += renderer_mistakes(document, _TARGETS, ("target", "grammar"), files=files)
         mistakes += _size_mistakes(document)
     mistakes += _gradient_mistakes(document, grammar)
     mistakes += _pixel_mistakes(document)
@@ -105,7 +105,9 @@ def renderer_mistakes(
         return []
     found = find(spec.use, spec.folder)
     if isinstance(found, str):
-        return [document.mistake((*place, "use"), found)]
+        # What a target takes over from the learner is the learner's mistake.
+        taken_over = place == _TARGETS and (*place, "use") not in document.keys
+        return [] if taken_over else [document.mistake((*place, "use"), found)]
     written_here = frozenset(
         name for name in spec.options if (*place, "options", name) in document.keys
     )
@@ -114,6 +116,25 @@ def renderer_mistakes(
         written = document.get(grammar)
         mistakes += drawing_mistakes(document, grammar, written, found, spec.use)
     return mistakes
+
+
+def _learning_mistakes(document: Document, grammar: SceneGrammar) -> list[Mistake]:
+    """Whether there is something to learn, in nodes that a scene may have."""
+    if not grammar.learnable:
+        message = "nothing can be learned: no numeric attribute is marked mutable: true"
+        return [document.mistake(("grammar",), message)]
+    absent = {below.name: node.name for node in grammar.absent for below in node.walk()}
+    learned = [label.partition(".")[0] for label in grammar.learnable]
+    if not all(name in absent for name in learned):
+        return []
+    written = grammar_nodes(("grammar",), document.get(("grammar",)))
+    places = {node["name"]: here for here, node in written}
+    message = (
+        "nothing can be learned: no scene has a node with an attribute that is marked mutable: "
+        "true, since this count is always 0; raise it"
+    )
+    stuck = dict.fromkeys(absent[name] for name in learned)
+    return [document.mistake((*places[name], "count"), message) for name in stuck]
 
 
 def _gradient_mistakes(document: Document, grammar: SceneGrammar | None) -> list[Mistake]:
@@ -145,8 +166,8 @@ def _size_mistakes(document: Document) -> list[Mistake]:
 
     What only a renderer that was built can tell is found before the target is drawn.
     """
-    place: Place = ("target", "renderer", "options", "image_size")
-    learner, target = (_drawn_size(document, start) for start in (("renderer",), place[:2]))
+    place: Place = (*_TARGETS, "options", "image_size")
+    learner, target = (_drawn_size(document, start) for start in (("renderer",), _TARGETS))
     if learner is None or target is None or learner == target:
         return []
     message = (

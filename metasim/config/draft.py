@@ -174,7 +174,9 @@ def _complete_target_renderer(document: Document) -> None:
         return
     own_options = own.setdefault("options", {})
     if own.get("use", learner.get("use")) == learner.get("use"):
-        own.update({key: value for key, value in learner.items() if key not in own})
+        for key in ("use", "folder"):
+            if key not in own and isinstance(learner.get(key), str):
+                own[key] = learner[key]
         known = None
     else:
         known = renderer_options(own, Path.cwd())

@@ -59,8 +59,8 @@ def apply(
 ) -> None:
     """Put ``overrides`` into ``document``, one after the other.
 
-    Setting one member of a choice replaces the others: options that only they have are
-    dropped. Mistakes are added to the document's.
+    Setting one member of a choice replaces the others: options that the file gives and that
+    only they have are dropped. Mistakes are added to the document's.
 
     Args:
         document: changed in place.
@@ -166,9 +166,12 @@ def _drop_other_members(
 
 
 def _drop(document: Document, slot: Slot, names: set[str] | frozenset[str]) -> None:
+    """Drop what the file gave; what was asked for on the command line is never passed over."""
     for name in names & set(slot.data):
-        document.forget((*slot.place, name))
-        del slot.data[name]
+        place = (*slot.place, name)
+        if document.mark(place, key=True).file != COMMAND_LINE:
+            document.forget(place)
+            del slot.data[name]
 
 
 def _drop_renderer_options(

@@ -254,6 +254,11 @@ class SceneGrammar(GrammarPart):
         }
 
     @property
+    def absent(self) -> tuple[GrammarNode, ...]:
+        """The nodes whose count is always 0: no scene has them, or what is below them."""
+        return tuple(node for node in self.nodes.values() if most_of(node.count) == 0)
+
+    @property
     def classes(self) -> tuple[tuple[str, str], ...]:
         """(kind, class) of what its scenes may show, by the attributes called ``class``."""
         found = {

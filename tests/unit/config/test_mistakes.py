@@ -180,6 +180,27 @@ def test_an_annotation_that_cannot_be_resolved_hides_no_other(write: Write, fold
     assert found.message == "must be a list, got 8"
 
 
+@pytest.mark.parametrize("target", ["", ", renderer: {options: {noise: 1.0}}", ", renderer: {}"])
+def test_a_renderer_that_a_target_takes_over_is_told_once_where_it_is_named(
+    write: Write, target: str
+) -> None:
+    head, line = "grammar: grammar.yaml\n", f"target: {{grammar: grammar.yaml{target}}}\n"
+    for renderer in ("{use: mnits}", "{use: 'toy_for_config:Toy', nose: 3}", "{use: t, folder: 3}"):
+        renderer = f"renderer: {renderer}\n"
+        for found in (
+            mistakes(write(head + renderer + line)),
+            mistakes(write(HEAD + line), (renderer.strip().replace(": ", "=", 1),)),
+        ):
+            assert {m.key.partition(".")[0] for m in found} == {"renderer"}
+            assert len(found) == 1 + (": t," in renderer)
+
+
+def test_a_target_that_names_another_renderer_wrongly_is_told_too(write: Write) -> None:
+    text = HEAD.replace("toy_for_config:Toy", "mnits")
+    text += "target: {grammar: grammar.yaml, renderer: {use: mnits}}\n"
+    assert [m.key for m in mistakes(write(text))] == ["renderer.use", "target.renderer.use"]
+
+
 def test_parts_that_must_be_there(write: Write) -> None:
     found = mistakes(write("seed: 1\n"))
     assert [(m.key, m.message) for m in found] == [
@@ -494,6 +515,30 @@ def test_too_many_nodes_are_told_where_they_come_from(tmp_path: Path) -> None:
     assert (many.line, many.key) == (6, "root.children.1.count")
     assert many.message.startswith("a scene may have 1301 nodes, more than max_nodes = 1000")
     assert other.line == 7
+
+
+@pytest.mark.parametrize(
+    ("digit", "stroke", "key"),
+    [
+        ("count: 0", "count: 1", "children.0.count"),
+        ("count: 1", "count: {choice: {values: [0]}}", "children.0.children.0.count"),
+        ("count: {choice: {values: [0, 1], weights: [1, 0]}}", "count: 3", "children.0.count"),
+    ],
+)
+def test_what_can_be_learned_must_be_in_some_scene(
+    write: Write, folder: Path, digit: str, stroke: str, key: str
+) -> None:
+    text = (
+        "root:\n  name: scene\n  kind: scene\n  children:\n    - name: digit\n      kind: digit\n"
+        f"      {digit}\n      children:\n        - name: stroke\n          kind: digit\n"
+        f"          {stroke}\n"
+        "          attributes: {x: {prior: 1, range: [0, 2], mutable: true}}\n"
+    )
+    (folder / "absent.yaml").write_text(text)
+    found = mistakes(write((HEAD + TARGET).replace("grammar.yaml", "absent.yaml", 1)))
+    assert [m.key for m in found] == [f"grammar.root.{key}"]
+    assert "no scene has a node" in found[0].message
+    assert Path(found[0].file).name == "absent.yaml"
 
 
 @pytest.mark.parametrize("range_", ["", ", range: .nan", ", range: [0, .nan]", ", range: [0, 1]"])

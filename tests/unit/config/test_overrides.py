@@ -83,6 +83,34 @@ def test_a_mistyped_option_is_told_even_when_the_member_changes(experiment: Path
         load_experiment(experiment, ["gradient.stpe=1", "gradient.use=spsa"])
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["gradient.buffer=3", "gradient.use=spsa"], "gradient.buffer: unknown key"),
+        (["editor.hidden=[4]", "editor.use=parametric"], "editor.hidden: unknown key"),
+        (["target.count=9", "target.images=images"], "target.count: unknown key"),
+        (["target.images=images", "target.grammar=grammar.yaml"], "got both; remove one"),
+        (
+            ["renderer.options.noise=0.1", "renderer.use=toy_for_config:Other"],
+            "renderer.options.noise: the renderer has no such option",
+        ),
+    ],
+)
+def test_no_setting_of_the_command_line_is_dropped_whatever_the_order(
+    experiment: Path,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(folder)
+    for ordered in (settings, settings[::-1]):
+        with pytest.raises(ConfigError) as caught:
+            load_experiment(experiment, ordered)
+        assert said in str(caught.value)
+        assert {m.file for m in caught.value.mistakes} <= {"command line", str(experiment)}
+
+
 def test_a_whole_choice_can_be_replaced(experiment: Path) -> None:
     settings = ["gradient={use: finite_difference, step: 0.2}", "features={use: pixels, size: 4}"]
     found = load_experiment(experiment, settings)
