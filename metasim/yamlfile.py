@@ -1,8 +1,8 @@
 """YAML files read strictly: the YAML 1.2 core types, and the place of every key and value.
 
 Only plain data is built: mappings with text keys, lists, text, numbers, booleans and null.
-Duplicate keys, tags, runaway aliases and numbers that are not finite are mistakes, all of
-them collected with their positions.
+Duplicate keys, tags, runaway aliases, deep nesting and numbers that are not finite are
+mistakes, all of them collected with their positions.
 """
 
 from __future__ import annotations
@@ -24,11 +24,16 @@ COMMAND_LINE = "command line"
 
 MAX_BYTES = 4_000_000
 MAX_VALUES = 200_000
+MAX_DEPTH = 60
+"""How many lists and mappings may stand in one another."""
 
 Place: TypeAlias = tuple[str | int, ...]
 """The way to a value: mapping keys and list indices, from the top."""
 
 _TAG = "tag:yaml.org,2002:"
+_TOO_DEEP = (
+    f"at most {MAX_DEPTH} lists and mappings must be nested in one another; this is one more"
+)
 
 
 class Mark(NamedTuple):
@@ -155,7 +160,7 @@ def parse(text: str, file: str) -> Document:
         bad = f"character {error.character!r} is not allowed"
         raise ConfigError([Mistake(f"is not YAML: {bad}", file, *at)]) from None
     except RecursionError:
-        raise ConfigError([Mistake("is nested too deeply", file)]) from None
+        raise ConfigError([Mistake(_TOO_DEEP, file, *_first_too_deep(text))]) from None
     except (ValueError, OverflowError) as error:  # an escape of a character that there is not
         raise ConfigError([Mistake(f"is not YAML: {error}", file)]) from None
     builder = _Builder(file)
@@ -164,6 +169,20 @@ def parse(text: str, file: str) -> Document:
     else:
         builder.document.data = builder.build(node, ())
     return builder.document
+
+
+def _first_too_deep(text: str) -> tuple[int, int]:
+    """Line and column of the first list or mapping that is nested too deeply."""
+    depth = 0
+    for event in yaml.parse(text, _Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            mark = event.start_mark
+            if depth > MAX_DEPTH and mark is not None:
+                return mark.line + 1, mark.column + 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+    return 0, 0
 
 
 def dump(data: Any) -> str:
@@ -243,6 +262,8 @@ class _Builder:
             return self._scalar(node, place)
         if node.tag not in (f"{_TAG}map", f"{_TAG}seq"):
             return self._unreadable(node, place, f"the tag {node.tag!r} is not allowed; remove it")
+        if len(self._open) == MAX_DEPTH:
+            return self._unreadable(node, place, _TOO_DEEP)
         self._open.append(node)
         try:
             if isinstance(node, yaml.MappingNode):

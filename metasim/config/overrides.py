@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from metasim.config.shape import TAG, Slot, slots
 from metasim.errors import ConfigError, Mistake
-from metasim.yamlfile import COMMAND_LINE, Document, Mark, Place, parse
+from metasim.yamlfile import COMMAND_LINE, MAX_DEPTH, Document, Mark, Place, parse
 
 __all__ = ["RendererOptions", "apply", "put_options"]
 
@@ -21,12 +21,16 @@ def _split(override: str) -> tuple[str, str]:
     """Key and value of ``key=value``.
 
     Raises:
-        ConfigError: when there is no key or no ``=``.
+        ConfigError: when there is no key or no ``=``, or the key is endless.
     """
     key, equals, value = override.partition("=")
-    if not equals or not all(key.split(".")):
+    steps = key.split(".")
+    if not equals or not all(steps):
         message = f"must be key=value, such as training.lr=1e-3, got {override!r}"
         raise ConfigError([Mistake(message, COMMAND_LINE)])
+    if len(steps) > MAX_DEPTH:
+        message = f"a key must have at most {MAX_DEPTH} parts, got {len(steps)}"
+        raise ConfigError([Mistake(message, COMMAND_LINE, key=f"{key[:60]}...")])
     return key, value
 
 

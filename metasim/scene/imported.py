@@ -104,6 +104,8 @@ def _texture(
     """A digit's texture is which exemplar it is, a background's its grey level."""
     here = f"{path}.texture"
     if kind == "digit":
+        if learned:
+            findings.note("a digit's texture is not learned: it is one exemplar or another", here)
         if spec not in ("Random", "Deterministic"):
             findings.wrong(here, f'must be "Random" or "Deterministic", got {show(spec)}')
         return {"glyph": {"prior": 0}} if spec == "Deterministic" else {}

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 from metasim.errors import ConfigError, Mistake, did_you_mean
 from metasim.scene.grammar import SceneGrammar
 from metasim.scene.imported import FRAMES, NAME, SPECIAL, Findings, read_attributes, show
-from metasim.yamlfile import dump
+from metasim.yamlfile import MAX_DEPTH, dump
 
 __all__ = ["DRAWN", "RENDERER", "Imported", "import_generator"]
 
@@ -34,6 +34,8 @@ DRAWN: Mapping[str, frozenset[str]] = {
 
 _NODE_KEYS = ("class", "attributes", "num_child", "child")
 _DEFAULT_NODES = 1000
+_MOST_LEVELS = MAX_DEPTH - 10  # our form of it has some more: priors, and the way to the root
+_TOO_DEEP = f"at most {_MOST_LEVELS} objects and lists must be nested in one another"
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,9 @@ def _read_json(path: Path, findings: Findings) -> Any:
         raise ConfigError([Mistake(what, str(path))]) from None
     except UnicodeDecodeError:
         raise ConfigError([Mistake("must be UTF-8 text, and is not", str(path))]) from None
-    except (RecursionError, ValueError) as error:
+    except RecursionError:
+        raise ConfigError([Mistake(f"{_TOO_DEEP}; got many more", str(path))]) from None
+    except ValueError as error:
         raise ConfigError([Mistake(f"is not JSON: {error}", str(path))]) from None
     return data
 
@@ -121,13 +125,24 @@ class _Object(dict[str, Any]):
         self.counts = Counter(key for key, _ in pairs)
 
 
-def _refuse_repeated(data: Any, path: str, findings: Findings) -> None:
+def _refuse_repeated(data: Any, path: str, findings: Findings, around: int = 0) -> None:
+    """Note keys that are repeated; what is nested too deeply ends the reading.
+
+    Args:
+        data: what stands at ``path``.
+        path: its JSON path.
+        findings: takes the mistakes.
+        around: how many objects and lists it is in.
+    """
+    if isinstance(data, (dict, list)) and around >= _MOST_LEVELS:
+        findings.wrong(path, f"{_TOO_DEEP}; this is one more")
+        raise ConfigError(findings.mistakes)
     for key, count in data.counts.items() if isinstance(data, _Object) else ():
         if count > 1:
             findings.wrong(f"{path}.{key}", f"stands {count} times in one object")
-        _refuse_repeated(data[key], f"{path}.{key}", findings)
+        _refuse_repeated(data[key], f"{path}.{key}", findings, around + 1)
     for index, value in enumerate(data if isinstance(data, list) else ()):
-        _refuse_repeated(value, f"{path}[{index}]", findings)
+        _refuse_repeated(value, f"{path}[{index}]", findings, around + 1)
 
 
 class _Reader:
@@ -159,7 +174,7 @@ class _Reader:
             attributes = {}
         if "mutable" in attributes:
             mutable = self._mutable(attributes["mutable"], f"{path}.attributes.mutable")
-        self.seen |= attributes.keys()
+        self.seen |= attributes.keys() - SPECIAL
         kind, named = _kind(values, root=root)
         found = read_attributes(self.findings, attributes, f"{path}.attributes", mutable, kind)
         if named and values:
@@ -255,7 +270,7 @@ class _Reader:
         """Refuse names of mutable attributes that no node has: they are misspelt."""
         for name, path in self.mutable.items():
             if name not in self.seen and name != "class":
-                near = did_you_mean(name, sorted(self.seen - SPECIAL))
+                near = did_you_mean(name, sorted(self.seen))
                 self.findings.wrong(path, f"no node has an attribute {name!r}; {near}")
 
     def _size(self, written: Any, path: str) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -146,9 +147,26 @@ def test_an_alias_cannot_contain_itself() -> None:
     assert "must not contain itself" in document.mistakes[0].message
 
 
-def test_deep_nesting_is_refused() -> None:
-    with pytest.raises(ConfigError, match="nested too deeply"):
+@pytest.mark.parametrize("depth", [61, 100, 330])
+def test_deep_nesting_is_a_mistake_in_its_place_beside_others(depth: int) -> None:
+    text = f"a: .nan\nb: {'[' * (depth - 1)}{']' * (depth - 1)}\nc: .nan\n"
+    first, deep, last = yamlfile.parse(text, "x").mistakes
+    assert (deep.line, deep.column) == (2, 4 + 59)  # the mapping around it is one
+    assert "at most 60 lists and mappings" in deep.message
+    assert (first.line, last.line) == (1, 3)
+
+
+def test_nesting_that_no_parser_follows_is_refused_in_its_place() -> None:
+    with pytest.raises(ConfigError, match=r"x:1:61: at most 60 lists and mappings"):
         yamlfile.parse("[" * 5000, "x")
+    with pytest.raises(ConfigError, match=r"x:2:64: at most 60 lists and mappings"):
+        yamlfile.parse(f"a: [[1], [2]]\nb:  {'[' * 2000}{']' * 2000}\n", "x")
+
+
+def test_sixty_levels_are_read() -> None:
+    document = yamlfile.parse("[" * 60 + "]" * 60, "x")
+    assert not document.mistakes
+    assert json.dumps(document.data) == "[" * 60 + "]" * 60
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:

@@ -506,6 +506,22 @@ root:
     ]
 
 
+def test_a_grammar_that_is_endlessly_deep_is_told_in_its_line_and_hides_nothing(
+    write: Write, folder: Path
+) -> None:
+    lines = ["root:", "  name: n", "  kind: scene"]
+    for depth in range(1, 150):
+        indent = "  " * depth
+        lines += [f"{indent}children:", f"{indent}- name: n{depth}", f"{indent}  kind: digt"]
+    (folder / "deep.yaml").write_text("\n".join(lines) + "\n")
+    text = (HEAD + TARGET).replace("grammar.yaml", "deep.yaml", 1) + "seed: -1\n"
+    *digits, seed, deep = sorted(mistakes(write(text)), key=lambda m: "nested" in m.message)
+    assert seed.key == "seed"
+    assert "at most 60 lists and mappings" in deep.message
+    assert deep.line == 3 * 30 + 2
+    assert all("draws no 'digt'" in m.message for m in digits)
+
+
 def test_too_many_nodes_are_told_where_they_come_from(tmp_path: Path) -> None:
     text = "root:\n  name: s\n  kind: scene\n  children:\n" + "".join(
         f"    - {{name: n{i}, kind: digit, count: {count}}}\n"

@@ -148,6 +148,7 @@ def test_another_renderer_keeps_the_options_it_shares(experiment: Path) -> None:
         ("training.lr", "must be key=value"),
         ("=3", "must be key=value"),
         ("training..lr=3", "must be key=value"),
+        (f"a{'.a' * 400}=3", "a key must have at most 60 parts, got 401"),
         ("training.lr=[1", "command line: training.lr: is not YAML"),
         ("training.lr=.nan", "command line: training.lr: a number must be finite"),
         ("training.lr=fast", "command line: training.lr: must be a number, got 'fast'"),

@@ -429,7 +429,7 @@ def test_every_mistake_is_told_at_once_by_its_json_path(tmp_path: Path) -> None:
             "$.attributes.a: stands 2 times",
         ),
         ('{"class": ["Deterministic", NaN]}', "must be finite, got NaN"),
-        ("[" * 100_000, "is not JSON"),
+        ("[" * 100_000, "at most 50 objects and lists must be nested"),
         ('{"class": ["Deterministic", ""]}', "must be a name or a number"),
         ('{"class": ["Random", []]}', "must be a list of classes"),
         ('{"class": ["Deterministic", "Scene"], "attributes": []}', "must be an object, got []"),
@@ -476,6 +476,44 @@ def test_what_would_be_replaced_is_a_mistake(
     digit["attributes"] |= attributes
     with pytest.raises(ConfigError, match=told):
         run(tmp_path, config(digit))
+
+
+@pytest.mark.parametrize("texture", ["Random", "Deterministic"])
+def test_a_digits_texture_that_was_mutable_is_told_to_be_no_more(
+    tmp_path: Path, texture: str
+) -> None:
+    digit = copy.deepcopy(DIGIT)
+    digit["attributes"] |= {"mutable": ["texture", "yaw"], "texture": texture}
+    found = run(tmp_path, config(digit))
+    assert list(found.grammar.learnable) == ["digit.yaw"]
+    (told,) = [line for line in found.notes if "texture is not learned" in line]
+    assert "($.child[0].attributes.texture)" in told
+
+
+def test_keys_that_are_no_attributes_cannot_be_mutable(tmp_path: Path) -> None:
+    mutable = ["yaw", "features", "size", "immutable"]
+    found = mistakes(tmp_path, config(DIGIT, mutable=mutable))
+    assert list(found) == [f"$.attributes.mutable[{index}]" for index in (1, 2, 3)]
+    assert (
+        "no node has an attribute 'size'; did you mean 'size_" in found["$.attributes.mutable[2]"]
+    )
+
+
+@pytest.mark.parametrize("nodes", [26, 401])
+def test_nodes_that_are_nested_too_deeply_are_refused(tmp_path: Path, nodes: int) -> None:
+    start = '{"class": ["Deterministic", "Part"], "attributes": {}, "child": ['
+    (found,) = mistakes(tmp_path, start * nodes + "]}" * nodes).items()
+    assert "at most 50 objects and lists" in found[1]
+    assert found[0] == "$" + ".child[0]" * 25
+
+
+def test_the_deepest_nodes_that_are_read_make_a_grammar_that_is_read(tmp_path: Path) -> None:
+    attributes = '"attributes": {"a": ["Gaussian", 1, 2, 3]}'
+    start = f'{{"class": ["Deterministic", "Part"], {attributes}, "child": ['
+    found = run(tmp_path, start * 24 + "]}" * 24)
+    path = tmp_path / "grammar.yaml"
+    path.write_text(found.to_yaml("generator.json"))
+    assert load_grammar(path).grammar == found.grammar
 
 
 def test_a_class_that_was_mutable_is_told_to_be_no_more(tmp_path: Path) -> None:
