@@ -27,9 +27,9 @@ def _yaml_name(name: str) -> str:
 
 
 DISTRIBUTIONS: dict[str, type[Distribution]] = {
-    _yaml_name(name): getattr(distributions, name)
-    for name in distributions.__all__
-    if name not in ("Distribution", "Prior")
+    _yaml_name(name): found
+    for name, found in vars(distributions).items()
+    if name in distributions.__all__ and isinstance(found, type) and found is not Distribution
 }
 """The distributions by the name they have in YAML."""
 

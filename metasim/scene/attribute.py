@@ -14,6 +14,7 @@ from metasim.scene.distributions import (
     Constant,
     Distribution,
     Mixture,
+    Number,
     Prior,
     VonMises,
     WrappedNormal,
@@ -34,7 +35,7 @@ class GrammarPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-def _ascending(ends: tuple[float, float]) -> tuple[float, float]:
+def _ascending(ends: tuple[Number, Number]) -> tuple[Number, Number]:
     if not ends[0] < ends[1]:
         raise ValueError(f"range must be [low, high] with low < high, got {list(ends)}")
     return ends
@@ -54,7 +55,7 @@ class Attribute(GrammarPart):
 
     prior: Prior
     unit: str = ""
-    range: Annotated[tuple[float, float], AfterValidator(_ascending)] | None = None
+    range: Annotated[tuple[Number, Number], AfterValidator(_ascending)] | None = None
     mutable: bool = False
     periodic: bool = False
 

@@ -17,23 +17,25 @@ from typing import Annotated, Any, TypeVar, get_args
 import numpy as np
 import numpy.typing as npt
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     PlainSerializer,
     PlainValidator,
-    PositiveFloat,
     model_validator,
 )
 
 from metasim.scene.graph import Value
 
 __all__ = [
+    "LARGEST",
     "Choice",
     "Constant",
     "Distribution",
     "Mixture",
     "Normal",
+    "Number",
     "Prior",
     "TruncatedNormal",
     "Uniform",
@@ -44,6 +46,24 @@ __all__ = [
 _STANDARD = NormalDist()
 _TINY = 1e-12
 _T = TypeVar("_T")
+
+LARGEST = 1e100
+"""Numbers of a grammar are smaller in size: sums and differences of some are finite then."""
+
+Number = Annotated[float, Field(gt=-LARGEST, lt=LARGEST)]
+_Positive = Annotated[float, Field(gt=0, lt=LARGEST)]
+_Weights = Annotated[tuple[Annotated[float, Field(ge=0, lt=LARGEST)], ...], Field(strict=False)]
+
+
+def _bounded(value: _T) -> _T:
+    """A value that is text, not too large, or no bound at all (infinite)."""
+    if isinstance(value, (int, float)) and LARGEST <= abs(value) < math.inf:
+        raise ValueError(f"must be less than {LARGEST:g} in size, got {value:g}")
+    return value
+
+
+_Value = Annotated[Value, AfterValidator(_bounded)]
+_Bound = Annotated[float, Field(allow_inf_nan=True), AfterValidator(_bounded)]
 
 
 class Distribution(BaseModel, ABC):
@@ -68,7 +88,7 @@ class Distribution(BaseModel, ABC):
 class Constant(Distribution):
     """Always the same value."""
 
-    value: Value
+    value: _Value
 
     def quantile(self, u: float) -> Value:
         """The value itself."""
@@ -83,8 +103,8 @@ class Constant(Distribution):
 class Uniform(Distribution):
     """Equal density between ``low`` and ``high``."""
 
-    low: float
-    high: float
+    low: Number
+    high: Number
 
     @model_validator(mode="after")
     def _ordered(self) -> Uniform:
@@ -100,8 +120,8 @@ class Uniform(Distribution):
 class Normal(Distribution):
     """A normal distribution; on a periodic attribute its values wrap around."""
 
-    mean: float
-    std: PositiveFloat
+    mean: Number
+    std: _Positive
 
     def quantile(self, u: float) -> float:
         """The normal quantile."""
@@ -115,10 +135,10 @@ class WrappedNormal(Normal):
 class TruncatedNormal(Distribution):
     """A normal distribution cut off below ``low`` and above ``high``."""
 
-    mean: float
-    std: PositiveFloat
-    low: Annotated[float, Field(allow_inf_nan=True)] = -math.inf
-    high: Annotated[float, Field(allow_inf_nan=True)] = math.inf
+    mean: Number
+    std: _Positive
+    low: _Bound = -math.inf
+    high: _Bound = math.inf
 
     @model_validator(mode="after")
     def _some_mass(self) -> TruncatedNormal:
@@ -154,9 +174,9 @@ class VonMises(Distribution):
         period: circumference in the attribute's unit, 360 for degrees.
     """
 
-    mean: float
-    kappa: PositiveFloat
-    period: PositiveFloat = 360.0
+    mean: Number
+    kappa: _Positive
+    period: _Positive = 360.0
 
     def quantile(self, u: float) -> float:
         """The quantile, counted from the point opposite the mean; tabulated finely."""
@@ -208,8 +228,8 @@ Prior = Annotated[
 class Choice(Distribution):
     """One of several values, equally likely or with the given weights."""
 
-    values: tuple[Value, ...] = Field(min_length=1, strict=False)
-    weights: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(strict=False)] | None = None
+    values: tuple[_Value, ...] = Field(min_length=1, strict=False)
+    weights: _Weights | None = None
 
     @model_validator(mode="after")
     def _weights_fit(self) -> Choice:
@@ -235,7 +255,7 @@ class Mixture(Distribution):
     """One of several distributions, equally likely or with the given weights."""
 
     components: tuple[Prior, ...] = Field(min_length=1, strict=False)
-    weights: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(strict=False)] | None = None
+    weights: _Weights | None = None
 
     @model_validator(mode="after")
     def _weights_fit(self) -> Mixture:

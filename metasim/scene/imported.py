@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from metasim.errors import Mistake, did_you_mean
+from metasim.scene.distributions import LARGEST
 
 __all__ = ["FRAMES", "NAME", "SPECIAL", "Findings", "read_attributes", "show"]
 
@@ -14,6 +15,7 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 _DISTRIBUTIONS = ("Deterministic", "Gaussian", "Uniform")
 _RENAMED = {"loc_x": "x", "loc_y": "y"}
+_MOST = LARGEST / 10
 _GLYPH_PIXELS = 28  # a digit of this size has our scale 1
 _IN_FRAME = frozenset({"loc_x", "loc_y", "yaw", "size_x", "size_y"})
 _NOT_NEGATIVE = frozenset({"size_x", "size_y", "scale", "noise"})
@@ -141,7 +143,8 @@ def _attribute(
         findings.wrong(f"{path}[0]", f"no distribution is called {show(spec[0])}; {near}")
     for index in (1, 2, 3):
         if not _is_number(spec[index]):
-            findings.wrong(f"{path}[{index}]", f"must be a number, got {show(spec[index])}")
+            message = f"must be a number of less than {_MOST:g} in size, got {show(spec[index])}"
+            findings.wrong(f"{path}[{index}]", message)
             return {}
     how, a, b, top = spec
     if top <= 0:
@@ -208,7 +211,7 @@ def _scaled(findings: Findings, found: dict[str, Any], path: str) -> dict[str, A
 
 def _is_number(value: Any) -> bool:
     # The bound excludes infinity and NaN, and leaves room to compute with what is within.
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e100
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _MOST
 
 
 def _reach(how: Any, a: float, b: float) -> tuple[float, float]:

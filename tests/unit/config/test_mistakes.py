@@ -406,6 +406,16 @@ def test_a_pathwise_gradient_needs_a_differentiable_renderer(write: Write) -> No
         ("attributes: {x: {prior: 1, mutable: true}}", "must have a range"),
         ("attributes: {x: {prior: 1, range: [2, 1]}}", "low < high"),
         ("attributes: {x: {prior: 1, unit: 3}}", "must be text, got 3"),
+        ("attributes: {x: {prior: 1e200}}", "must be less than 1e+100 in size, got 1e+200"),
+        ("attributes: {x: {prior: 1, range: [-1e308, 0]}}", "must be above -1e+100, got -1e+308"),
+        (
+            "attributes: {x: {prior: {uniform: {low: 0, high: 1e308}}}}",
+            "high: must be below 1e+100, got 1e+308",
+        ),
+        (
+            "attributes: {x: {prior: {choice: {values: [1, 2], weights: [1e308, 1]}}}}",
+            "weights.0: must be below 1e+100, got 1e+308",
+        ),
         ("attributes: {x: {piror: 1, prior: 2}}", "did you mean 'prior'?"),
         (
             "attributes: {yaw: {prior: 1}, x: {prior: 1}}\n"

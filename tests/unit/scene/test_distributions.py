@@ -203,6 +203,37 @@ def test_parameters_that_are_no_numbers_are_refused(value):
         Holder(prior=value)
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        1e100,
+        -1e308,
+        {"constant": {"value": 1e308}},
+        {"uniform": {"low": -1e308, "high": 1e308}},
+        {"uniform": {"low": -1e100, "high": 0}},
+        {"normal": {"mean": 1e300, "std": 1}},
+        {"normal": {"mean": 0, "std": 1e300}},
+        {"truncated_normal": {"mean": 0, "std": 1, "low": -1e300}},
+        {"von_mises": {"mean": 0, "kappa": 1, "period": 1e300}},
+        {"choice": {"values": [1, 1e300]}},
+        {"choice": {"values": [1, 2], "weights": [1e308, 1e308]}},
+        {"mixture": {"components": [1, 2], "weights": [1e308, 1e308]}},
+    ],
+)
+def test_numbers_that_cannot_be_computed_with_are_refused(written):
+    with pytest.raises(ValidationError, match=r"(less|greater) than"):
+        Holder(prior=written)
+
+
+def test_large_numbers_are_kept_and_computed_with():
+    largest = 9.9e99
+    one = Uniform(low=-largest, high=largest)
+    assert [one.quantile(u) for u in (0.0, 0.5)] == [-largest, 0.0]
+    weighted = Choice(values=("a", "b"), weights=(largest, largest))
+    assert [weighted.quantile(u) for u in (0.4, 0.6)] == ["a", "b"]
+    assert TruncatedNormal(mean=0, std=1, low=-math.inf, high=math.inf).quantile(0.5) == 0
+
+
 def test_a_distribution_cannot_be_changed():
     one = Normal(mean=0, std=1)
     with pytest.raises(ValidationError):

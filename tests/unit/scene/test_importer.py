@@ -516,6 +516,16 @@ def test_the_deepest_nodes_that_are_read_make_a_grammar_that_is_read(tmp_path: P
     assert load_grammar(path).grammar == found.grammar
 
 
+@pytest.mark.parametrize("size", [1e99, 1e308])
+def test_numbers_that_cannot_be_computed_with_are_refused(tmp_path: Path, size: float) -> None:
+    digit = copy.deepcopy(DIGIT)
+    digit["attributes"]["loc_x"] = ["Gaussian", size, size, size]
+    (told,) = mistakes(tmp_path, config(digit)).values()
+    assert told.startswith("must be a number of less than 1e+99 in size, got 1e+")
+    digit["attributes"]["loc_x"] = ["Gaussian", 9e98, 9e98, 9e98]
+    assert "digit.x" in run(tmp_path, config(digit)).grammar.learnable
+
+
 def test_a_class_that_was_mutable_is_told_to_be_no_more(tmp_path: Path) -> None:
     digit = copy.deepcopy(DIGIT)
     digit["attributes"]["mutable"] = [*digit["attributes"].get("mutable", []), "class"]
