@@ -175,8 +175,10 @@ def _mistake(
     kind = details[0]["type"]
     message = _describe(details, known.get(place[:-1]))
     slot = known.get(place)
-    if slot and slot.tagged and kind.endswith("_type"):
-        example = slot.members[0].model_fields[TAG].default
+    if slot and slot.members and kind.endswith("_type") and TAG in slot.members[0].model_fields:
+        default = slot.members[0].model_fields[TAG].default
+        # A renderer is any name: then what was written is likely the one that is meant.
+        example = default if slot.tagged else slot.data if isinstance(slot.data, str) else "NAME"
         message = message.replace("a mapping", f"a mapping such as {{{TAG}: {example}}}", 1)
     return document.mistake(place, message, key=kind == "extra_forbidden")
 

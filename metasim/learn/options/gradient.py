@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt
 
 from metasim.learn.options.base import Options
 
@@ -18,6 +18,10 @@ __all__ = [
     "ScoreFunction",
     "Surrogate",
 ]
+
+
+HalfShare = Annotated[float, Field(gt=0, le=0.5)]
+"""Half the distance between two points in a range, as a share of it."""
 
 
 class AutoGradient(Options):
@@ -39,18 +43,19 @@ class FiniteDifference(Options):
     """Central differences with common random numbers; 2 A renders a scene.
 
     Attributes:
-        step: half the distance between the two points, as a share of the range.
+        step: half the distance between the two points, as a share of the range; with 0.5 they
+            are a whole range apart.
     """
 
     use: Literal["finite_difference"] = "finite_difference"
-    step: PositiveFloat = 0.03
+    step: HalfShare = 0.03
 
 
 class SPSA(Options):
     """Simultaneous perturbation (Spall, 1992); 2 renders a scene."""
 
     use: Literal["spsa"] = "spsa"
-    step: PositiveFloat = 0.03
+    step: HalfShare = 0.03
 
 
 class ScoreFunction(Options):

@@ -111,6 +111,8 @@ def test_every_mistake_of_every_file_is_told_at_once(write: Write, folder: Path)
         ("editor: {use: 3}", "must be one of gcn, parametric, got '3'"),
         ("editor: gcn", "must be a mapping such as {use: gcn}, got 'gcn'"),
         ("gradient: {use: spsa, buffer: 3}", "unknown key; known: step, use"),
+        ("gradient: {use: spsa, step: 50}", "must be at most 0.5, got 50"),
+        ("gradient: {use: finite_difference, step: 0}", "must be above 0, got 0"),
         ("features: [{renders: 3}]", "must name its kind with the key 'use'"),
         ("features: []", "must have at least 1 entries, got 0"),
         ("features: {use: pretrained, weights: nowhere.pt}", "nowhere.pt does not exist"),
@@ -150,6 +152,8 @@ def test_one_mistake_is_told_once_and_in_words(write: Write, line: str, said: st
         ("renderer: {use: 'toy_for_config:Toy', options: [1]}", "must be a mapping, got [1]"),
         ("renderer: {use: 'toy_for_config:Other'}", "is an option the renderer must be given"),
         ("renderer: {}", "renderer.use: is missing"),
+        ("renderer: mnist", "renderer: must be a mapping such as {use: mnist}, got 'mnist'"),
+        ("renderer: 3", "renderer: must be a mapping such as {use: NAME}, got 3"),
     ],
 )
 def test_a_renderer_that_does_not_fit_is_told_in_its_line(
