@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -79,7 +80,8 @@ def train(
 
     with progress_on(sys.stderr) as progress:
         if resume is None:
-            summary = runner.train(wanted, progress=progress)
+            with _told_where_written(file, given):
+                summary = runner.train(wanted, progress=progress)
         else:
             summary = runner.resume(resume, given, other_code=other_code, progress=progress)
     return Answer(dict(summary), summaries.run(summary))
@@ -273,6 +275,19 @@ def import_grammar(
         raise UserError(f"{out} cannot be written: {error.strerror or error}") from None
     told = "\n".join([str(out), *(f"- {note}" for note in imported.notes)])
     return Answer({"grammar": str(out), "notes": list(imported.notes)}, told)
+
+
+@contextmanager
+def _told_where_written(file: Path | None, given: Sequence[str]) -> Iterator[None]:
+    """Give what the user can mend, and what is about a setting, the line of that setting."""
+    from metasim.config import setting_mistake
+
+    try:
+        yield
+    except UserError as error:
+        if error.place and file is not None:
+            error.args = (str(setting_mistake(file, given, error.place, str(error))),)
+        raise
 
 
 def _file_and_settings(

@@ -18,7 +18,8 @@ Every message says what must hold, what was got, and what to do.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -35,6 +36,7 @@ __all__ = [
     "RunError",
     "TrainingError",
     "UserError",
+    "concerning",
     "did_you_mean",
 ]
 
@@ -44,10 +46,12 @@ class MetasimError(Exception):
 
     Attributes:
         run: the run that it stopped, where it was one.
+        place: the setting that it is about, as keys from the top, where that is known.
     """
 
     exit_code = 1
     run: Path | None = None
+    place: tuple[str, ...] = ()
 
 
 class UserError(MetasimError):
@@ -130,6 +134,16 @@ class Interrupted(BaseException):
 
     exit_code = 130
     run: Path | None = None
+
+
+@contextmanager
+def concerning(*place: str) -> Iterator[None]:
+    """Name the setting that errors of the block are about."""
+    try:
+        yield
+    except MetasimError as error:
+        error.place = error.place or place
+        raise
 
 
 def did_you_mean(wrong: str, known: Sequence[str]) -> str:

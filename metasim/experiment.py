@@ -18,7 +18,7 @@ from metasim.classes import refuse_unknown_classes, shown_classes
 from metasim.config import Experiment, RendererSpec, load_experiment, load_grammar
 from metasim.config.renderers import drawing_mistakes
 from metasim.data import generate_dataset
-from metasim.errors import ConfigError, Interrupted, MetasimError, RunError
+from metasim.errors import ConfigError, Interrupted, MetasimError, RunError, concerning
 from metasim.learn.checkpoint import load_editor, read_learned
 from metasim.learn.editor import edit_scenes
 from metasim.progress import Progress
@@ -50,7 +50,9 @@ def train(experiment: Experiment, *, progress: Progress) -> dict[str, Any]:
             DataError of the renderer, the target or the features, RenderError of a render,
             TrainingError of the learning, RunError of the run's files.
     """
-    with build_renderer(experiment.renderer) as renderer:
+    with concerning("renderer", "options"):
+        built = build_renderer(experiment.renderer)
+    with built as renderer:
         use = experiment.renderer.use
         refuse_unknown_classes(experiment.grammar, renderer, use, key="grammar")
         run = RunDir.create(experiment.output.dir, experiment.name, experiment.seed)

@@ -19,7 +19,7 @@ from metasim.classes import refuse_unknown_classes
 from metasim.config import Experiment, GrammarTarget
 from metasim.data import check_varied, generate_dataset, load_images, read_dataset
 from metasim.data.manifest import MANIFEST
-from metasim.errors import ConfigError, DataError
+from metasim.errors import ConfigError, DataError, concerning
 from metasim.progress import Progress
 from metasim.provenance import code_digest, digest, option_files
 from metasim.render.base import Renderer
@@ -82,7 +82,9 @@ def target_renderer(target: GrammarTarget, size: tuple[int, int]) -> Iterator[Re
         ConfigError: when it draws another size, or not all classes of the target's grammar.
     """
     spec = target.renderer
-    with make_renderer(spec.use, spec.options, spec.folder) as renderer:
+    with concerning("target", "renderer", "options"):
+        built = make_renderer(spec.use, spec.options, spec.folder)
+    with built as renderer:
         if tuple(renderer.image_size) != tuple(size):
             raise ConfigError(
                 f"target.renderer must draw images of {list(size)} (height, width), as the "

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from metasim.config.loading import load_experiment, load_grammar, renderer_spec
+from metasim.config.loading import (
+    load_experiment,
+    load_grammar,
+    renderer_spec,
+    setting_mistake,
+)
 from metasim.config.schema import json_schema
 from metasim.config.settings import (
     Experiment,
@@ -28,4 +33,5 @@ __all__ = [
     "load_experiment",
     "load_grammar",
     "renderer_spec",
+    "setting_mistake",
 ]

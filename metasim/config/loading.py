@@ -31,9 +31,9 @@ from metasim.config.settings import (
 from metasim.config.validation import check
 from metasim.errors import ConfigError, Mistake
 from metasim.scene.grammar import SceneGrammar
-from metasim.yamlfile import COMMAND_LINE, Document, Mark, read
+from metasim.yamlfile import COMMAND_LINE, Document, Mark, Place, read
 
-__all__ = ["load_experiment", "load_grammar", "renderer_spec"]
+__all__ = ["load_experiment", "load_grammar", "renderer_spec", "setting_mistake"]
 
 
 def load_experiment(path: Path, overrides: Sequence[str] = (), *, files: bool = True) -> Experiment:
@@ -48,13 +48,7 @@ def load_experiment(path: Path, overrides: Sequence[str] = (), *, files: bool = 
     Raises:
         ConfigError: with every mistake found.
     """
-    document = _read_mapping(path)
-    command_line.apply(
-        document,
-        overrides,
-        Experiment,
-        lambda spec, _place: renderer_options(spec, Path(os.path.abspath(path)).parent),
-    )
+    document = _read_settings(path, overrides)
     complete_experiment(document, path.stem)
     crossing = {
         **crossing_mistakes(document, ("grammar",)),
@@ -66,6 +60,18 @@ def load_experiment(path: Path, overrides: Sequence[str] = (), *, files: bool = 
     if experiment is None or mistakes or document.mistakes:
         raise _all(document, mistakes)
     return experiment
+
+
+def setting_mistake(path: Path, overrides: Sequence[str], place: Place, message: str) -> Mistake:
+    """A mistake that showed only when a setting was used, with where that was written.
+
+    Args:
+        path: of an experiment that is valid.
+        overrides: settings from the command line.
+        place: of the setting.
+        message: what must hold, what was got, what to do.
+    """
+    return _read_settings(path, overrides).mistake(place, message)
 
 
 def load_grammar(path: Path) -> GrammarFile:
@@ -104,6 +110,18 @@ def renderer_spec(use: str, options: Sequence[str] = ()) -> RendererSpec:
     if mistakes or document.mistakes:
         raise _all(document, mistakes)
     return RendererSpec.model_validate(document.data["renderer"])
+
+
+def _read_settings(path: Path, overrides: Sequence[str]) -> Document:
+    """An experiment's document with the command line's settings put over it."""
+    document = _read_mapping(path)
+    command_line.apply(
+        document,
+        overrides,
+        Experiment,
+        lambda spec, _place: renderer_options(spec, Path(os.path.abspath(path)).parent),
+    )
+    return document
 
 
 def _read_mapping(path: Path) -> Document:

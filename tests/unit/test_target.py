@@ -191,6 +191,18 @@ def test_a_target_of_another_size_is_refused_before_anything_is_drawn(
         load_validation(loaded, Task(), (8, 12))
 
 
+def test_what_its_renderer_says_of_its_options_is_about_the_target(
+    blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise DataError("no such lamp")
+
+    monkeypatch.setattr(AnalyticRenderer, "__init__", refuse)
+    with pytest.raises(DataError, match="no such lamp") as caught:
+        load_target(blobs(), SIZE, Silent())
+    assert caught.value.place == ("target", "renderer", "options")
+
+
 def test_images_have_no_truth(blobs: Blobs, folder: Path) -> None:
     target = load_target(blobs(target={"images": "images"}), SIZE, Silent())
     assert target.images.shape == (9, *SIZE, 3)

@@ -11,7 +11,7 @@ import pytest
 from metasim import yamlfile
 from metasim.cli import main
 from metasim.config import Experiment, load_experiment
-from metasim.errors import Interrupted, RenderError
+from metasim.errors import DataError, Interrupted, RenderError
 from metasim.provenance import digest
 from metasim.runs import RunDir
 
@@ -43,6 +43,52 @@ def test_train_tells_people_what_came_out(starter: Path, runner: Any, capsys: Ca
     runner.act = lambda: {"run": "r", "converged": False, "reason": "why", "attributes": {}}
     assert main(["train", str(starter / "experiment.yaml")]) == 0
     assert capsys.readouterr().out.splitlines() == ["did NOT converge", "why", "run: r"]
+
+
+@pytest.mark.parametrize("start", ["renderer", "target.renderer"])
+def test_what_a_renderer_says_of_its_options_is_told_where_they_were_written(
+    starter: Path, runner: Any, capsys: Capture, start: str
+) -> None:
+    file = starter / "experiment.yaml"
+    written = [
+        number
+        for number, line in enumerate(file.read_text().splitlines(), 1)
+        if line.strip().startswith("options:")
+    ]
+    error = DataError("no such lamp")
+    error.place, error.run = (*start.split("."), "options"), Path("runs/1")
+    runner.fail(error)
+    assert main(["train", str(file), "--json"]) == 2
+    told = json.loads(capsys.readouterr().out)
+    line = written[start != "renderer"]
+    assert told["error"].startswith(f"{file}:{line}:")
+    assert told["error"].endswith(f": {start}.options: no such lamp")
+    assert told["run"] == "runs/1"
+    error.args = ("no such lamp",)
+    assert main(["train", str(file), f"{start}.options={{split: source}}"]) == 2
+    assert f"error: command line: {start}.options: no such lamp\n" in capsys.readouterr().err
+
+
+def test_a_renderer_that_cannot_be_built_is_told_before_there_is_a_run(
+    starter: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    (tmp_path / "empty").mkdir()
+    glyphs = f"renderer.options.glyphs={tmp_path / 'empty'}"
+    assert (
+        main(
+            [
+                "train",
+                str(starter / "experiment.yaml"),
+                glyphs,
+                "target.renderer.options.glyphs=digits",
+            ]
+        )
+        == 2
+    )
+    told = capsys.readouterr().err
+    assert f"{starter / 'experiment.yaml'}:" in told
+    assert ": renderer.options: " in told
+    assert "must hold IDX files" in told
 
 
 def made_run(starter: Path, settings: tuple[str, ...] = ()) -> Path:
