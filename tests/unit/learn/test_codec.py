@@ -34,7 +34,7 @@ def attributes(draw: st.DrawFn) -> dict[str, Any]:
     if what == "free":
         return {"prior": {"normal": {"mean": draw(LOWS), "std": draw(WIDTHS)}}}
     if what == "constant":
-        return {"prior": draw(st.sampled_from([-0.0, 3, 1e300, "red"]))}
+        return {"prior": draw(st.sampled_from([-0.0, 3, 1e99, "red"]))}
     low = draw(LOWS)
     high = low + draw(WIDTHS)
     prior = {"uniform": {"low": low - 1, "high": high + 1}}
@@ -66,7 +66,9 @@ def named(tree: dict[str, Any], numbers: Any = None) -> dict[str, Any]:
     return {**tree, "name": name, "children": [named(child, numbers) for child in tree["children"]]}
 
 
-GRAMMARS = trees().map(lambda tree: SceneGrammar.model_validate({"root": named(tree)}))
+GRAMMARS = trees().map(
+    lambda tree: SceneGrammar.model_validate({"root": named(tree) | {"count": 1}})
+)
 
 
 def scenes_of(grammar: SceneGrammar, seed: int, count: int = 4) -> list[Scene]:
