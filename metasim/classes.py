@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from metasim.errors import ConfigError, Mistake
 from metasim.render.base import Renderer
-from metasim.scene.grammar import SceneGrammar
+from metasim.scene.grammar import SceneGrammar, class_name
 from metasim.scene.graph import Value
 
 __all__ = ["refuse_unknown_classes", "shown_classes"]
@@ -43,7 +43,7 @@ def refuse_unknown_classes(
     mistakes = []
     for name, kind, value in _given(grammar):
         known = renderer.known_categories.get(kind)
-        if known is not None and _category(value) not in known:
+        if known is not None and class_name(value) not in known:
             message = (
                 f"the renderer {use!r} draws no {kind!r} of class {value!r}, which node {name!r} "
                 f"may be; it draws {', '.join(known)}"
@@ -59,8 +59,3 @@ def _given(grammar: SceneGrammar) -> Iterator[tuple[str, str, Value]]:
         if told := node.attributes.get("class"):
             for value in dict.fromkeys(map(told.fit, told.prior.support or ())):
                 yield node.name, node.kind, value
-
-
-def _category(value: Value) -> str:
-    """What a class is called: 7.0 is as good as 7."""
-    return str(int(value) if isinstance(value, float) and value.is_integer() else value)

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, Field, NonNegativeInt, model_val
 
 from metasim.scene.attribute import Attribute, GrammarPart
 from metasim.scene.distributions import Distribution, Prior, Uniform
-from metasim.scene.graph import Attributes, Node, Scene
+from metasim.scene.graph import Attributes, Node, Scene, Value
 
 __all__ = [
     "CONTRADICTORY",
@@ -26,6 +26,7 @@ __all__ = [
     "Count",
     "GrammarNode",
     "SceneGrammar",
+    "class_name",
     "correlation_matrix",
     "most_of",
     "rise_mistake",
@@ -55,6 +56,11 @@ def _whole(count: int | Distribution) -> int | Distribution:
 
 Count = Annotated[NonNegativeInt | Prior, AfterValidator(_whole)]
 """How many there are of a node: a whole number, or a distribution over such."""
+
+
+def class_name(value: Value) -> str:
+    """What an attribute ``class`` calls a class: 7.0 is as good as 7."""
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def most_of(count: int | Distribution) -> int:
@@ -262,7 +268,7 @@ class SceneGrammar(GrammarPart):
     def classes(self) -> tuple[tuple[str, str], ...]:
         """(kind, class) of what its scenes may show, by the attributes called ``class``."""
         found = {
-            (node.kind, str(value))
+            (node.kind, class_name(value))
             for node in self.nodes.values()
             if "class" in node.attributes
             for value in node.attributes["class"].prior.support or ()

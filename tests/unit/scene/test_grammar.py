@@ -434,3 +434,12 @@ def test_shipped_targets_have_the_nodes_and_learnable_attributes_of_their_priors
             assert (attribute.unit, attribute.range, attribute.periodic) == (
                 learnable[name].unit, learnable[name].range, learnable[name].periodic,
             )  # fmt: skip
+
+
+def test_a_class_has_one_name_however_its_number_is_written() -> None:
+    prior = {"choice": {"values": [3, 3.0, "3b", 0.5]}}
+    node = {"name": "d", "kind": "digit", "attributes": {"class": {"prior": prior}}}
+    grammar = SceneGrammar.model_validate(
+        {"root": {"name": "scene", "kind": "scene", "children": [node]}}
+    )
+    assert grammar.classes == (("digit", "0.5"), ("digit", "3"), ("digit", "3b"))
