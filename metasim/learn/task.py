@@ -137,6 +137,7 @@ class TaskReward:
         """Forget what the network has learned, for another attempt."""
         with initial_weights(self.seed):
             self.network = TaskNetwork(len(self.classes))
+        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=self.options.lr)
         self.accuracy = 0.0
 
     def loss(self, step: Step, estimate: Estimate, rendered: Rendered) -> Tensor:
@@ -158,7 +159,7 @@ class TaskReward:
         self._note({mine[0].category for mine in rendered.labels})
         groups = torch.arange(len(images)).chunk(self.options.groups)
         rewards = torch.tensor([self._reward(images[g], labels[g]) for g in groups])
-        self._learn(self.network, images, labels, 1)
+        self._learn(self.network, self.optimiser, images, labels)
         self.accuracy = self._accuracy(self.network)
         return self.options.weight * group_loss(step.distribution, estimate, groups, rewards)
 
@@ -182,18 +183,19 @@ class TaskReward:
             )
 
     def _reward(self, images: Tensor, labels: Tensor) -> float:
-        student = copy.deepcopy(self.network)
-        self._learn(student, images, labels, self.options.steps)
+        student, optimiser = copy.deepcopy((self.network, self.optimiser))
+        self._learn(student, optimiser, images, labels)
         return self._accuracy(student)
 
-    def _learn(self, network: TaskNetwork, images: Tensor, labels: Tensor, steps: int) -> None:
+    def _learn(
+        self, network: TaskNetwork, optimiser: torch.optim.Adam, images: Tensor, labels: Tensor
+    ) -> None:
         known = labels >= 0
         if not bool(known.all()):
             images, labels = images[known], labels[known]
         if not len(labels):
             return
-        optimiser = torch.optim.SGD(network.parameters(), lr=self.options.lr)
-        for _ in range(steps):
+        for _ in range(self.options.steps):
             loss = F.cross_entropy(network(images), labels)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -219,6 +221,7 @@ class TaskReward:
         """The network as trained so far."""
         return {
             "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
             "accuracy": self.accuracy,
             "drawn": sorted(self._drawn),
             "images": self._images,
@@ -227,6 +230,7 @@ class TaskReward:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`state_dict` gave."""
         self.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
         self.accuracy = float(state["accuracy"])
         self._drawn, self._images = set(state["drawn"]), int(state["images"])
 

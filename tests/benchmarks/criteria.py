@@ -110,6 +110,14 @@ def _multi(summary: Summary, evaluation: Evaluation, wall: float) -> dict[str, C
     }
 
 
+def _task(summary: Summary, evaluation: Evaluation, wall: float) -> dict[str, Criterion]:
+    return {
+        "yaw error": _off(summary, "digit.yaw", 3),
+        "yaw W1": _w1(summary, "digit.yaw", 6),
+        "task accuracy": Criterion(summary["task_accuracy"], low=0.9),
+    }
+
+
 def _off(summary: Summary, label: str, most: float) -> Criterion:
     return Criterion(summary["attributes"][label]["mean_error"], high=most)
 
@@ -126,4 +134,5 @@ _OWN: dict[str, Callable[[Summary, Evaluation, float], dict[str, Criterion]]] = 
     "mnist_correlated": _correlated,
     "mnist_gap": _gap,
     "mnist_multi": _multi,
+    "mnist_task": _task,
 }

@@ -56,4 +56,9 @@ def test_the_spread_counts() -> None:
 
 
 def test_an_experiment_without_figures_to_reach_has_none() -> None:
-    assert passed("mnist_task", ROT) == {}
+    assert passed("smoke", ROT) == {}
+
+
+def test_a_task_that_is_not_learned_is_told() -> None:
+    assert all(passed("mnist_task", {**ROT, "task_accuracy": 0.95}).values())
+    assert not passed("mnist_task", {**ROT, "task_accuracy": 0.4})["task accuracy"]

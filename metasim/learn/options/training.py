@@ -64,8 +64,8 @@ class Task(Options):
         count: how many images are drawn then.
         weight: of the task loss beside the discrepancy's.
         groups: parts of a batch that are rewarded apart; more give a clearer signal.
-        steps: gradient steps each group teaches a copy of the task network.
-        lr: learning rate of the task network.
+        steps: gradient steps that a batch teaches the task network, and each group a copy of it.
+        lr: learning rate of Adam, for the task network and its copies.
     """
 
     images: Path | None = None
@@ -73,4 +73,4 @@ class Task(Options):
     weight: PositiveFloat = 0.02
     groups: Annotated[int, Field(ge=2)] = 8
     steps: PositiveInt = 3
-    lr: PositiveFloat = 0.05
+    lr: PositiveFloat = 0.002

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 
 import numpy as np
@@ -169,7 +170,7 @@ def reward() -> TaskReward:
         real.images,
         (~upright).long().numpy(),
         ("a", "b"),
-        Task(images=".", weight=1.0, groups=16, steps=3, lr=0.3),
+        Task(images=".", weight=1.0, groups=16, steps=3, lr=0.003),
         seed=1,
         progress=Told(),
     )
@@ -232,12 +233,26 @@ def test_the_reward_makes_data_on_which_the_task_is_learned(reward: TaskReward) 
     assert reward.accuracy > 0.9
 
 
+def test_the_task_network_learns_within_the_steps_of_a_short_run() -> None:
+    """Of one that guesses, the copies' accuracies are noise, and so is the reward."""
+    rng = np.random.default_rng(5)
+    upright = torch.arange(64) % 2 == 0
+    straight = torch.zeros(64, dtype=torch.bool)
+    real = bars(upright, straight, rng)
+    reward = TaskReward(
+        real.images, (~upright).long().numpy(), ("a", "b"), Task(images="."), 1, Told()
+    )
+    for _ in range(12):
+        one_step(reward, bars(upright, straight, rng))
+    assert reward.accuracy > 0.95
+
+
 def test_the_state_is_taken_over(reward: TaskReward) -> None:
     before = reward.state_dict()
     upright = torch.arange(16) % 2 == 0
     images = bars(upright, torch.zeros(16, dtype=torch.bool), np.random.default_rng(0)).images
     kept = {name: tensor.clone() for name, tensor in before["network"].items()}
-    reward._learn(reward.network, to_tensor(images), (~upright).long(), 1)
+    reward._learn(reward.network, reward.optimiser, to_tensor(images), (~upright).long())
     assert any(not torch.equal(kept[n], t) for n, t in reward.network.state_dict().items())
     reward.load_state_dict({**before, "network": kept, "accuracy": 0.5})
     assert all(torch.equal(kept[n], t) for n, t in reward.network.state_dict().items())
@@ -291,7 +306,7 @@ def one_step(reward: TaskReward, drawn: Rendered) -> dict[str, Tensor]:
 
 
 def test_renders_of_a_class_without_validation_images_teach_nothing(reward: TaskReward) -> None:
-    before = {name: tensor.clone() for name, tensor in reward.network.state_dict().items()}
+    before = copy.deepcopy(reward.state_dict())
     upright = torch.arange(64) % 2 == 0
     drawn = bars(upright, torch.zeros(64, dtype=torch.bool), np.random.default_rng(2))
     rare = torch.arange(0, 12)  # three whole groups of the sixteen among them
@@ -300,7 +315,7 @@ def test_renders_of_a_class_without_validation_images_teach_nothing(reward: Task
     assert reward.progress.messages == [  # type: ignore[attr-defined]
         "no validation image shows class 'c': the task loss leaves its renders out"
     ]
-    reward.network.load_state_dict(before)
+    reward.load_state_dict(before)
     rest = Rendered(drawn.images[12:], drawn.instances[12:], drawn.labels[12:])
     for name, tensor in one_step(reward, rest).items():
         torch.testing.assert_close(found[name], tensor)
@@ -336,6 +351,7 @@ def test_a_task_network_that_diverges_is_told(reward: TaskReward) -> None:
     upright = torch.arange(64) % 2 == 0
     drawn = bars(upright, torch.zeros(64, dtype=torch.bool), np.random.default_rng(2))
     reward.options = reward.options.model_copy(update={"lr": 1e20})
+    reward.begin()
     with pytest.raises(TrainingError, match=r"the task network .* with a lower task\.lr"):
         one_step(reward, drawn)
 
