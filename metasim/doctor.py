@@ -156,6 +156,12 @@ def _conflicts() -> list[str]:
         found.append("Blender's bpy before 5 needs numpy 1; pip install 'numpy>=1.26,<2'")
     if numpy is not None and numpy < 2 and pyarrow is not None and pyarrow >= 26:
         found.append("pyarrow 26 refuses numpy 1; pip install 'pyarrow<26'")
+    torch, vision = (_version(name) for name in ("torch", "torchvision"))
+    if torch and vision and ("+cpu" in torch) != ("+cpu" in vision) and sys.platform == "linux":
+        found.append(
+            f"torch {torch} and torchvision {vision} may be builds of different kinds, of which "
+            "torchvision cannot be imported; install both for the CPU or both for one CUDA"
+        )
     return found
 
 

@@ -65,6 +65,11 @@ def test_a_missing_package_is_a_problem_with_a_remedy(monkeypatch: pytest.Monkey
     ("versions", "said"),
     [
         ({"numpy": "2.1.0", "bpy": "4.5.15"}, "numpy>=1.26,<2"),
+        pytest.param(
+            {"torch": "2.13.0+cpu", "torchvision": "0.28.0"},
+            "both for the CPU",
+            marks=pytest.mark.skipif(sys.platform != "linux", reason="one build elsewhere"),
+        ),
         ({"numpy": "1.26.4", "pyarrow": "26.0"}, "pyarrow<26"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from metasim.errors import DataError, MissingExtraError
+from metasim.errors import DataError, MissingExtraError, UserError
 from metasim.learn.features.base import Standardised
 from metasim.learn.features.weights import fingerprint, load_into, read_weights
 from metasim.learn.initial import initial_weights
@@ -164,12 +165,22 @@ class _Dino(nn.Module):
 def _torchvision(model: str) -> ModuleType:
     try:
         from torchvision import models
-    except (ImportError, RuntimeError):  # built for another torch, it raises RuntimeError
-        raise MissingExtraError(
-            "torchvision", "vision", f"the pretrained network {model!r}"
-        ) from None
+    except (ImportError, RuntimeError) as error:  # built for another torch, it raises RuntimeError
+        raise _without("torchvision", model, error) from None
     found: ModuleType = models
     return found
+
+
+def _without(package: str, model: str, error: Exception) -> UserError:
+    """What to do where a package cannot be imported: it is missing, or does not fit."""
+    if find_spec(package) is None:
+        return MissingExtraError(package, "vision", f"the pretrained network {model!r}")
+    first = (str(error).splitlines() or [type(error).__name__])[0]
+    return DataError(
+        f"the pretrained network {model!r} needs {package}, which is installed and cannot be "
+        f"imported ({first}); reinstall torch and torchvision as builds of one kind, both for the "
+        f"CPU or both for one CUDA (torch is {torch.__version__})"
+    )
 
 
 def _bare(model: str) -> nn.Module:
@@ -200,17 +211,15 @@ def _dino(model: str, weights: Path | None) -> nn.Module:
             f"the weights of {model!r} must be a model folder, with config.json, as transformers "
             f"saves it; {weights} is none"
         )
-    try:
-        from transformers import AutoModel
-    except (ImportError, RuntimeError):
-        raise MissingExtraError(
-            "transformers", "vision", f"the pretrained network {model!r}"
-        ) from None
     source = str(weights or _MODELS[model].hub)
     try:
+        from transformers import AutoModel
+
         network, info = AutoModel.from_pretrained(
             source, local_files_only=weights is not None, output_loading_info=True
         )
+    except ImportError as error:  # of a part of it too, which is imported when it is needed
+        raise _without("transformers", model, error) from None
     except (OSError, ValueError, RuntimeError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(
