@@ -11,7 +11,7 @@ from metasim.scene.graph import Scene, Value
 from metasim.testing.broken import require
 from metasim.testing.subject import SOUGHT, Subject, example_of
 
-__all__ = ["acts", "attributes_act", "example_covers_kinds", "values_to_try"]
+__all__ = ["acts", "attributes_act", "example_covers_kinds", "swept", "values_to_try"]
 
 _SWEEP = 5
 _MOST = 16
@@ -75,9 +75,13 @@ def values_to_try(attribute: Attribute) -> Sequence[Value]:
 
 def acts(subject: Subject, scene: Scene, name: str, key: str, values: Sequence[Value]) -> bool:
     """Whether pixels change as the nodes called ``name`` are given other values of ``key``."""
-    moved = [
+    images = subject.draw(swept(scene, name, key, values)).images
+    return bool((images != images[:1]).any())
+
+
+def swept(scene: Scene, name: str, key: str, values: Sequence[Value]) -> list[Scene]:
+    """The scene with each of the values for ``key`` in the nodes called ``name``."""
+    return [
         scene.with_attributes({key: value} if n.name == name else None for n in scene.nodes)
         for value in values
     ]
-    images = subject.draw(moved).images
-    return bool((images != images[:1]).any())

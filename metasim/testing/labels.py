@@ -10,22 +10,17 @@ import numpy.typing as npt
 from metasim.render.base import Label, Rendered
 from metasim.scene.graph import Scene
 from metasim.testing.broken import require
+from metasim.testing.motion import FEWEST, motions
 from metasim.testing.subject import Subject
 
-__all__ = ["LOCATIONS", "instances_keep_labels", "labels_agree_with_masks", "moved"]
-
-LOCATIONS = ("x", "y", "z")
-"""Attributes that say where something is."""
+__all__ = ["instances_keep_labels", "labels_agree_with_masks"]
 
 # As shares of a location's range. What moves is to be cut by the image's edge, and to be gone.
-_WITHIN = np.linspace(0, 1, 17)
 _BEYOND = np.concatenate([[-8.0], np.linspace(-1, 2, 49), [9.0]])
-_SWEPT = 2
 # The image's edge has cut what touches it with at most this share of the pixels it has inside.
 _CUT = 0.6
 # What moves without growing has at least this share of its largest size in half of the images.
 _STEADY = 0.8
-_FEWEST = 16  # pixels; smaller masks change as much when they move by part of a pixel
 
 
 def labels_agree_with_masks(subject: Subject) -> None:
@@ -71,57 +66,10 @@ def _series(subject: Subject) -> Iterator[tuple[Sequence[Scene], Rendered, str]]
     """Scenes, what is drawn of them, and in words how they were made; labels are checked."""
     _check_labels(subject.rendered, "as drawn")
     yield subject.scenes, subject.rendered, "as drawn"
-    for node in subject.grammar.nodes.values():
-        for key in LOCATIONS:
-            attribute = node.attributes.get(key)
-            if attribute is None or attribute.range is None:
-                continue
-            where = f"moving {node.name}.{key}"
-            for scene in subject.scenes_with(node.name)[:_SWEPT]:
-                index = max(i for i, n in enumerate(scene.nodes) if n.name == node.name)
-                scenes, rendered = moved(
-                    subject, scene, index, key, attribute.range, _BEYOND, _WITHIN
-                )
-                _check_labels(rendered, where)
-                _check_falls(rendered, index, where)
-                yield scenes, rendered, where
-
-
-def moved(
-    subject: Subject,
-    scene: Scene,
-    index: int,
-    key: str,
-    ends: tuple[float, float],
-    beyond: npt.NDArray[np.float64],
-    within: npt.NDArray[np.float64],
-) -> tuple[Sequence[Scene], Rendered]:
-    """Scenes in which a node is moved, and what is drawn of them.
-
-    Args:
-        subject: draws them.
-        scene: as it was.
-        index: of the node.
-        key: of the attribute by which it is moved.
-        ends: the attribute's range.
-        beyond: shares of the range, some below 0 or above 1.
-        within: other shares, where the renderer refuses some of those.
-    """
-
-    def draw(shares: npt.NDArray[np.float64]) -> tuple[Sequence[Scene], Rendered]:
-        values = (ends[0] + (ends[1] - ends[0]) * shares).tolist()
-        scenes = [
-            scene.with_attributes(
-                {key: value} if i == index else None for i in range(len(scene.nodes))
-            )
-            for value in values
-        ]
-        return scenes, subject.draw(scenes)
-
-    try:
-        return draw(beyond)
-    except Exception:  # values beyond its range a renderer may refuse, in its own way
-        return draw(within)
+    for where, index, scenes, rendered in motions(subject, _BEYOND):
+        _check_labels(rendered, where)
+        _check_falls(rendered, index, where)
+        yield scenes, rendered, where
 
 
 def _check_falls(rendered: Rendered, index: int, where: str) -> None:
@@ -140,7 +88,7 @@ def _check_falls(rendered: Rendered, index: int, where: str) -> None:
     own = sorted(left / share for left, share in whole if share > 0)
     # In perspective it grows as it comes near: few pixels at the edge are then no sign of a cut.
     grows = bool(own) and own[len(own) // 2] < _STEADY * own[-1]
-    if area < _FEWEST or grows:
+    if area < FEWEST or grows:
         return
     for left, share in cut:
         require(

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import attrgetter
 
 import numpy as np
 import numpy.typing as npt
 
 from metasim.render.base import Label, Rendered
 from metasim.testing.broken import require
-from metasim.testing.labels import LOCATIONS, moved
+from metasim.testing.motion import FEWEST, WITHIN, motions
 from metasim.testing.subject import Subject
 
 __all__ = ["masks_follow_pixels"]
 
 # As shares of a location's range; far beyond it, what moves is gone.
-_WITHIN = np.linspace(0, 1, 17)
-_BEYOND = np.concatenate([[-8.0], _WITHIN, [9.0]])
-_SWEPT = 2
-_FEWEST = 16  # pixels
+_BEYOND = np.concatenate([[-8.0], WITHIN, [9.0]])
 _NEAR = 2  # pixels by which soft edges may go beyond a mask
 # Shadows and reflections change pixels far from a mask, and what looks like the ground changes
 # none within: a mask is wrong only where both shares are below this.
@@ -36,19 +34,13 @@ def masks_follow_pixels(subject: Subject) -> None:
     """
     labelled = any(subject.rendered.labels)
     bare = ""
-    for node in subject.grammar.nodes.values():
-        for key in LOCATIONS:
-            attribute = node.attributes.get(key)
-            if attribute is None or attribute.range is None:
-                continue
-            where, sums = f"moving {node.name}.{key}", np.zeros(4)
-            for scene in subject.scenes_with(node.name)[:_SWEPT]:
-                index = max(i for i, n in enumerate(scene.nodes) if n.name == node.name)
-                _, rendered = moved(subject, scene, index, key, attribute.range, _BEYOND, _WITHIN)
-                sums += _sums(rendered, index)
-                labelled = labelled or any(rendered.labels)
-                bare = bare or (where if _moves(rendered.images) else "")
-            _check_agree(sums, where)
+    for where, swept in groupby(motions(subject, _BEYOND), key=attrgetter("where")):
+        sums = np.zeros(4)
+        for _, index, _, rendered in swept:
+            sums += _sums(rendered, index)
+            labelled = labelled or any(rendered.labels)
+            bare = bare or (where if _moves(rendered.images) else "")
+        _check_agree(sums, where)
     require(
         labelled or not bare,
         f"{bare}: what moves over the image must have a label and pixels in the instance plane, "
@@ -59,7 +51,7 @@ def masks_follow_pixels(subject: Subject) -> None:
 def _check_agree(sums: npt.NDArray[np.float64], where: str) -> None:
     own, changed, all_change, near = sums.tolist()
     require(
-        own < _FEWEST or changed >= _MOST * own or near >= _MOST * all_change,
+        own < FEWEST or changed >= _MOST * own or near >= _MOST * all_change,
         f"{where}: pixels of the image must change where the instance plane says that it was or "
         f"is; {changed / max(own, 1):.0%} of those did, and {near / max(all_change, 1):.0%} of "
         "the change is near them (is one of the two mirrored or shifted?)",

@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import permutations
 
-import numpy as np
-
 from metasim.render.base import Label, Rendered
 from metasim.scene.graph import Scene
 from metasim.testing.broken import require
-from metasim.testing.labels import LOCATIONS
+from metasim.testing.motion import FEWEST, WITHIN, locations, with_node
 from metasim.testing.subject import Subject
 
 __all__ = ["hidden_is_not_visible"]
 
-_STEPS = 17
 _SCENES = 2
-_FEWEST = 16  # pixels; of smaller masks the next pixels may hide much or nothing
 # Of its pixels something has lost at least this share, all to what was moved before it.
 _HIDDEN = 0.4
 
@@ -54,12 +50,8 @@ def _pairs(subject: Subject, scene: Scene) -> Iterator[tuple[int, int]]:
 
 def _movable(subject: Subject, scene: Scene) -> list[int]:
     """Places of the nodes that have a location."""
-    return [place for place in range(len(scene.nodes)) if _keys(subject, scene, place)]
-
-
-def _keys(subject: Subject, scene: Scene, place: int) -> list[str]:
-    attributes = subject.grammar.nodes[scene.nodes[place].name].attributes
-    return [key for key in LOCATIONS if key in attributes and attributes[key].range is not None]
+    known = subject.grammar.nodes
+    return [place for place, node in enumerate(scene.nodes) if locations(known[node.name])]
 
 
 def _passing(
@@ -67,19 +59,14 @@ def _passing(
 ) -> Iterator[tuple[Sequence[Scene], str]]:
     """Scenes in which one node passes by another, and in words how they were made."""
     mine, others = scene.nodes[moving], scene.nodes[still].attributes
-    known = subject.grammar.nodes[mine.name].attributes
-    there = {
-        key: known[key].fit(others[key]) for key in _keys(subject, scene, moving) if key in others
-    }
-    for key in there:
-        low, high = known[key].range or (0.0, 0.0)
+    known = subject.grammar.nodes[mine.name]
+    ranges = {key: ends for key, ends in locations(known).items() if key in others}
+    there = {key: known.attributes[key].fit(others[key]) for key in ranges}
+    for key, (low, high) in ranges.items():
         yield (
             [
-                scene.with_attributes(
-                    {**there, key: value} if place == moving else None
-                    for place in range(len(scene.nodes))
-                )
-                for value in np.linspace(low, high, _STEPS).tolist()
+                with_node(scene, moving, {**there, key: low + (high - low) * share})
+                for share in WITHIN.tolist()
             ],
             f"moving {mine.name}.{key} past {scene.nodes[still].name!r}",
         )
@@ -95,7 +82,7 @@ def _check_falls(rendered: Rendered, moving: int, still: int, where: str) -> Non
     masks = [plane == label.instance for plane, _, label in seen]
     areas = [int(mask.sum()) for mask in masks]
     area = max(areas, default=0)
-    if area < _FEWEST:
+    if area < FEWEST:
         return
     whole, before = masks[areas.index(area)], seen[areas.index(area)][2].visible
     for (plane, mover, label), mask, left in zip(seen, masks, areas, strict=True):

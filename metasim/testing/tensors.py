@@ -12,7 +12,7 @@ import numpy as np
 
 from metasim.scene.grammar import GrammarNode
 from metasim.scene.graph import Scene
-from metasim.testing.attributes import acts, values_to_try
+from metasim.testing.attributes import acts, swept, values_to_try
 from metasim.testing.broken import require
 from metasim.testing.subject import Subject
 
@@ -51,14 +51,8 @@ def tensor_has_gradients(subject: Subject) -> None:
         for name in names & _learned(node):
             values = values_to_try(node.attributes[name])
             scenes = subject.scenes_with(node.name)
-            swept = [
-                scene.with_attributes(
-                    {name: value} if n.name == node.name else None for n in scene.nodes
-                )
-                for scene in scenes
-                for value in values
-            ]
-            if swept and _has_slope(subject, swept, name):
+            tried = [one for scene in scenes for one in swept(scene, node.name, name, values)]
+            if tried and _has_slope(subject, tried, name):
                 sloped.add(name)
             elif any(acts(subject, scene, node.name, name, values) for scene in scenes):
                 acting.add(name)
