@@ -18,12 +18,8 @@ from metasim.learn.outcome import Epoch, Outcome
 from metasim.learn.preparation import Prepared
 from metasim.learn.significance import smallest_p_value
 from metasim.learn.trainer import Trainer
-from metasim.report.statistics import (
-    circular_difference,
-    middle_spread,
-    summarise,
-    wasserstein1,
-)
+from metasim.report.attributes import read_attributes
+from metasim.report.statistics import summarise
 from metasim.target import Target
 
 __all__ = ["SHOWN", "Judge", "Judgement", "metrics_line"]
@@ -98,7 +94,7 @@ class Judge:
             learned=attribute_values(self.codec, scenes),
             learned_read=best.readings,
         )
-        attributes = _attribute_table(evaluation["attributes"])
+        attributes = _attribute_table(evaluation)
         for label, sensitivity in found.items():
             attributes[label]["sensitivity"] = sensitivity.size
             attributes[label]["identifiable"] = sensitivity.identifiable
@@ -211,34 +207,15 @@ def _summary_of(values: Any, spec: Any) -> dict[str, float]:
 def _attribute_table(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The summary's attributes: means, deviations, and distances where both are known."""
     table = {}
-    for label, about in evaluation.items():
-        periodic, low, high = about["periodic"], about["low"], about["high"]
-        period = high - low if periodic else None
-        row: dict[str, Any] = {"unit": about["unit"], "periodic": periodic}
-        for which in ("prior", "learned", "target"):
-            if about.get(which):
-                row[which] = summarise(about[which], periodic, low, high)
-        if about.get("target") and about.get("learned"):
-            row["w1"] = wasserstein1(about["learned"], about["target"], period=period)
-            off = row["learned"]["mean"] - row["target"]["mean"]
-            if period is not None:
-                off = float(
-                    circular_difference(row["learned"]["mean"], row["target"]["mean"], period)
-                )
-            row["mean_error"] = abs(off)
-        read = {which: about.get(f"{which}_read") for which in ("learned", "target")}
-        if read["learned"] and read["target"]:
-            row["read"] = {
-                **{
-                    which: {
-                        **summarise(values, periodic, low, high),
-                        "middle": middle_spread(values, period),
-                    }
-                    for which, values in read.items()
-                },
-                "w1": wasserstein1(read["learned"], read["target"], period=period),
-            }
-        table[label] = row
+    for one in read_attributes(evaluation):
+        row: dict[str, Any] = {"unit": one.unit, "periodic": one.periodic}
+        row |= {w: found for w in ("prior", "learned", "target") if (found := one.moments(w))}
+        if (w1 := one.distance("learned")) is not None:
+            row["w1"] = w1
+            row["mean_error"] = one.apart(row["learned"]["mean"], row["target"]["mean"])
+        if (w1 := one.distance("learned_read")) is not None:
+            row["read"] = {w: one.moments(f"{w}_read") for w in ("learned", "target")} | {"w1": w1}
+        table[one.name] = row
     return table
 
 

@@ -10,7 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from metasim.report.statistics import correlation, middle_spread, summarise, wasserstein1
+from metasim.report.statistics import (
+    circular_difference,
+    correlation,
+    middle_spread,
+    summarise,
+    wasserstein1,
+)
 
 __all__ = [
     "RELATED",
@@ -77,9 +83,24 @@ class Attribute:
         return np.concatenate([getattr(self, which) for which in SAMPLES])
 
     def moments(self, which: str) -> dict[str, float] | None:
-        """Mean and deviation of one of :data:`SAMPLES`; None where it is empty."""
+        """Mean and deviation of one of :data:`SAMPLES`; None where it is empty.
+
+        Of what was read also "middle": see :func:`middle_spread`, which a few images that are
+        read all wrong do not widen.
+        """
         values = getattr(self, which)
-        return summarise(values, self.periodic, self.low, self.high) if values.size else None
+        if not values.size:
+            return None
+        found = summarise(values, self.periodic, self.low, self.high)
+        if which.endswith("_read"):
+            found["middle"] = middle_spread(values, self.period)
+        return found
+
+    def apart(self, a: float, b: float) -> float:
+        """How far two values are from each other, on the circle the short way round."""
+        if self.period is None:
+            return abs(a - b)
+        return abs(float(circular_difference(a, b, self.period)))
 
     def distance(self, which: str) -> float | None:
         """The 1-Wasserstein distance of a sample to the target's, where both are known.

@@ -9,7 +9,6 @@ from metasim.report import markup
 from metasim.report.attributes import RELATED, SAMPLES, Attribute, Related
 from metasim.report.findings import Findings
 from metasim.report.markup import Markup
-from metasim.report.statistics import circular_difference, middle_spread
 from metasim.report.verdict import Verdict
 from metasim.report.wording import NOTHING, plain_number, spread
 
@@ -85,8 +84,8 @@ def _mean_error(about: Mapping[str, Any], one: Attribute | None) -> Any:
     learned, target = ((about.get(which) or {}).get("mean") for which in ("learned", "target"))
     if learned is None or target is None:
         return None
-    if one is not None and one.period is not None:
-        return abs(float(circular_difference(learned, target, one.period)))
+    if one is not None:
+        return one.apart(learned, target)
     return None if about.get("periodic") else abs(learned - target)
 
 
@@ -128,7 +127,7 @@ def reading_table(found: Findings) -> Markup:
     rows = [
         [
             _named(one.name, one.unit),
-            *(markup.text(spread(_middle(one, w))) for w in ("learned_read", "target_read")),
+            *(markup.text(_middle(one, w)) for w in ("learned_read", "target_read")),
             markup.text(plain_number(one.distance("learned_read"))),
         ]
         for one in read
@@ -148,9 +147,9 @@ def reading_table(found: Findings) -> Markup:
     )
 
 
-def _middle(one: Attribute, which: str) -> dict[str, float]:
-    moments = one.moments(which) or {}
-    return {**moments, "std": middle_spread(getattr(one, which), one.period)}
+def _middle(one: Attribute, which: str) -> str:
+    read = one.moments(which)
+    return spread(read and {"mean": read["mean"], "std": read["middle"]})
 
 
 def feature_table(found: Findings) -> Markup:
