@@ -31,6 +31,7 @@ __all__ = [
     "content_digest",
     "continued",
     "digest",
+    "file_digest",
     "git_state",
     "option_files",
     "package_versions",
@@ -178,6 +179,12 @@ def class_digest(found: type) -> str | None:
         return None
 
 
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def content_digest(path: Path) -> str:
     """One digest of a file, or of all files below a folder: of their names and what is in them.
 
@@ -189,8 +196,7 @@ def content_digest(path: Path) -> str:
     whole = hashlib.sha256()
     try:
         for file in _files_below(path, frozenset()) if path.is_dir() else [path]:
-            with file.open("rb") as opened:
-                content = hashlib.file_digest(opened, "sha256").hexdigest()
+            content = file_digest(file)
             # ascii(), since a name need not be text.
             whole.update(f"{file.relative_to(path).as_posix()!a} {content}\n".encode())
     except OSError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from metasim.data.coco import COCO, write_coco
-from metasim.data.integrity import damaged, file_digest, files_of
+from metasim.data.integrity import damaged, files_of
 from metasim.data.manifest import (
     IMAGES,
     LABELS,
@@ -34,6 +33,7 @@ from metasim.data.records import Instance, Record
 from metasim.data.shards import Shards
 from metasim.errors import DataError, RenderError, did_you_mean
 from metasim.files import exclusive, remove_temporaries, replacing, sync_all, write_atomic
+from metasim.provenance import digest, file_digest
 from metasim.render.base import Rendered, Renderer
 from metasim.render.drawing import draw
 from metasim.scene.graph import Scene
@@ -272,7 +272,7 @@ def _write(path: Path, data: bytes) -> str:
     # Not durable: a resumed call checks every hash, and thousands of syncs take minutes; one at
     # the end makes all of them last.
     write_atomic(path, data, durable=False)
-    return hashlib.sha256(data).hexdigest()
+    return digest(data)
 
 
 def _finish(out: Path, shards: Shards, asked: Mapping[str, Any]) -> None:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from metasim.data.records import confined
+from metasim.provenance import file_digest
 
-__all__ = ["damaged", "file_digest", "files_of", "files_of_image"]
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+__all__ = ["damaged", "files_of", "files_of_image"]
 
 
 def files_of_image(entry: Mapping[str, Any]) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -13,11 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from metasim.data.integrity import file_digest
 from metasim.data.manifest import LABELS, MANIFEST, read_manifest
 from metasim.data.pictures import BadPictureError, decode, encode_png, quiet
 from metasim.data.records import Record, confined
 from metasim.errors import DataError
+from metasim.provenance import digest, file_digest
 from metasim.render.base import Rendered, Renderer
 from metasim.render.drawing import draw
 from metasim.scene.graph import Scene
@@ -153,7 +152,7 @@ def rerender(folder: Path, index: int, renderer: Renderer) -> Rendered:
 
 def _refuse_others(folder: Path, entry: Mapping[str, Any], drawn: npt.NDArray[np.uint8]) -> None:
     """Refuse pixels that are not those of the image that was written."""
-    if hashlib.sha256(encode_png(drawn)).hexdigest() == entry["sha256"]:
+    if digest(encode_png(drawn)) == entry["sha256"]:
         return  # known even where the file is gone
     # Another version of the encoder may have written the same pixels as other bytes.
     path = confined(folder, entry["image"])

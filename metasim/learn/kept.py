@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import re
@@ -18,6 +17,7 @@ import numpy.typing as npt
 from metasim.files import remove_temporaries, write_atomic
 from metasim.jsonlines import plain
 from metasim.progress import Progress
+from metasim.provenance import digest
 from metasim.render.base import Label, Rendered, Renderer, check_rendered
 from metasim.render.drawing import draw
 from metasim.scene.graph import Scene
@@ -102,7 +102,7 @@ def _batches(folder: Path) -> Iterator[tuple[Path, re.Match[str]]]:
 
 def _fingerprint(scenes: Sequence[Scene]) -> str:
     text = json.dumps([scene.to_json() for scene in scenes], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return digest(text.encode())[:32]
 
 
 def _narrow(instances: npt.NDArray[np.int32]) -> npt.NDArray[np.int32] | npt.NDArray[np.uint8]:
