@@ -10,16 +10,15 @@ import json
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
-import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from metasim.errors import Mistake, did_you_mean
 from metasim.scene.attribute import NEEDS_RANGE
 from metasim.scene.distributions import Distribution, Prior
 from metasim.scene.grammar import (
-    CONTRADICTORY,
     Count,
     SceneGrammar,
+    contradiction,
     correlation_matrix,
     most_of,
     rise_mistake,
@@ -123,8 +122,8 @@ def _correlation_mistakes(here: Place, node: dict[str, Any]) -> Found:
             yield (*here, "attributes", name, "prior"), message
     if seen and all(_is_coefficient(value) for value in seen.values()):
         matrix = correlation_matrix(named, [(tuple(pair), value) for pair, value in seen.items()])
-        if np.linalg.eigvalsh(matrix).min() < 1e-9:
-            yield (*here, "correlations"), CONTRADICTORY
+        if message := contradiction(matrix):
+            yield (*here, "correlations"), message
 
 
 def _size_mistakes(place: Place, grammar: Any, nodes: list[tuple[Place, dict[str, Any]]]) -> Found:

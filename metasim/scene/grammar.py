@@ -21,12 +21,12 @@ from metasim.scene.distributions import Distribution, Prior, Uniform
 from metasim.scene.graph import Attributes, Node, Scene, Value
 
 __all__ = [
-    "CONTRADICTORY",
     "Correlation",
     "Count",
     "GrammarNode",
     "SceneGrammar",
     "class_name",
+    "contradiction",
     "correlation_matrix",
     "most_of",
     "rise_mistake",
@@ -34,7 +34,6 @@ __all__ = [
     "too_large",
 ]
 
-CONTRADICTORY = "the correlations contradict one another (not positive definite)"
 
 _STANDARD = NormalDist()
 _M = TypeVar("_M", bound=BaseModel)
@@ -114,6 +113,13 @@ def correlation_matrix(
     return matrix
 
 
+def contradiction(matrix: npt.NDArray[np.float64]) -> str | None:
+    """What is wrong with the coefficients of :func:`correlation_matrix`; None where nothing is."""
+    if np.linalg.eigvalsh(matrix).min() >= 1e-9:
+        return None
+    return "the correlations contradict one another (not positive definite)"
+
+
 class Correlation(GrammarPart):
     """Rank correlation of two attributes of one node, by a Gaussian copula.
 
@@ -161,8 +167,8 @@ class GrammarNode(GrammarPart):
         for name in self.correlated:
             if message := rise_mistake(name, self.attributes[name].prior):
                 raise ValueError(message)
-        if self.correlations and np.linalg.eigvalsh(self._correlation_matrix).min() < 1e-9:
-            raise ValueError(CONTRADICTORY)
+        if self.correlations and (message := contradiction(self._correlation_matrix)):
+            raise ValueError(message)
         return self
 
     @cached_property
