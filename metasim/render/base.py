@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metasim.errors import Interrupted, RenderError
+from metasim.render.geometry import Camera, Mesh, Pose
 from metasim.scene.graph import Scene
 
 __all__ = ["Label", "Rendered", "Renderer", "check_rendered"]
@@ -33,6 +34,9 @@ class Label:
         box: (x0, y0, x1, y1) of its visible pixels, half-open; all 0 when none is visible.
         visible: visible share of the instance's own pixels, counting those beyond the
             image's edge and behind other instances as invisible; 0 to 1.
+        full_box: the box of all its own pixels, those behind other instances and beyond the
+            image's edge included; None where the renderer does not know it.
+        pose: from its model's frame to the camera's; None where there is no model.
     """
 
     instance: int
@@ -42,6 +46,8 @@ class Label:
     category: str
     box: tuple[int, int, int, int]
     visible: float
+    full_box: tuple[int, int, int, int] | None = None
+    pose: Pose | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +58,12 @@ class Rendered:
         images: uint8 (B, H, W, 3), sRGB.
         instances: int32 (B, H, W); 0 is background, other values are ``Label.instance``.
         labels: one tuple for each image, a label for each instance, seen or not.
-        depth: float32 (B, H, W), planar depth in metres; None where not offered.
-        normals: float32 (B, H, W, 3), camera-space unit normals; None where not offered.
+        depth: float32 (B, H, W), planar depth (z of the camera's frame) in metres, 0 where there
+            is no surface; None where not offered.
+        normals: float32 (B, H, W, 3), unit normals in the camera's frame (x right, y down, z
+            ahead), turned towards the camera, 0 where there is no surface; None where not
+            offered.
+        cameras: what each image was seen with; None where not offered.
     """
 
     images: npt.NDArray[np.uint8]
@@ -61,6 +71,7 @@ class Rendered:
     labels: tuple[tuple[Label, ...], ...]
     depth: npt.NDArray[np.float32] | None = None
     normals: npt.NDArray[np.float32] | None = None
+    cameras: tuple[Camera, ...] | None = None
 
     def __len__(self) -> int:
         """How many images there are."""
@@ -74,6 +85,7 @@ class Rendered:
             self.labels[rows],
             None if self.depth is None else self.depth[rows],
             None if self.normals is None else self.normals[rows],
+            None if self.cameras is None else self.cameras[rows],
         )
 
     def copy(self) -> Rendered:
@@ -84,6 +96,7 @@ class Rendered:
             tuple(map(tuple, self.labels)),
             None if self.depth is None else self.depth.copy(),
             None if self.normals is None else self.normals.copy(),
+            None if self.cameras is None else tuple(self.cameras),
         )
 
 
@@ -102,10 +115,14 @@ class Renderer(ABC):
         image_size: (height, width) in pixels, set by the constructor.
         known_categories: kind -> the categories it can have, for kinds whose category need not
             follow from an attribute ``class``. With it all datasets number them alike.
+        isolated: whether it must live in worker processes of its own, also where nobody asks for
+            them: its engine crashes, or must not be loaded into the user's process. Its module
+            is imported there too, so that what is large belongs into the constructor.
     """
 
     kinds: ClassVar[Mapping[str, frozenset[str]]]
     example: ClassVar[Mapping[str, Any] | None] = None
+    isolated: ClassVar[bool] = False
     image_size: tuple[int, int]
     known_categories: Mapping[str, Sequence[str]] = MappingProxyType({})
 
@@ -115,6 +132,10 @@ class Renderer(ABC):
 
         What is returned is the caller's: no later call may write to its arrays.
         """
+
+    def meshes(self) -> Mapping[str, Mesh]:
+        """The model of each category that has one, which ``Label.pose`` speaks of."""
+        return {}
 
     def close(self) -> None:  # noqa: B027 - most renderers hold nothing
         """Release what the renderer holds; also after an error. It may come twice, or first."""
