@@ -66,16 +66,15 @@ def file_of(name: str) -> Path:
 
 
 def settings_of(name: str, seed: int, glyphs: str, more: Sequence[str] = ()) -> list[str]:
-    """What is put over the file's settings: the variant's, the seed, the glyphs, the rest."""
+    """What is put over the file's settings: the variant's, the seed, the glyphs, the rest.
+
+    Experiments whose renderer draws no glyphs are given none.
+    """
     variant = VARIANTS[name][1] if name in VARIANTS else ()
     glyphs = "digits" if glyphs == "digits" else str(Path(glyphs).resolve())
-    return [
-        *variant,
-        f"seed={seed}",
-        f"renderer.options.glyphs={glyphs}",
-        f"target.renderer.options.glyphs={glyphs}",
-        *more,
-    ]
+    drawn = [f"renderer.options.glyphs={glyphs}", f"target.renderer.options.glyphs={glyphs}"]
+    has_glyphs = "glyphs:" in file_of(name).read_text(encoding="utf-8")
+    return [*variant, f"seed={seed}", *(drawn if has_glyphs else []), *more]
 
 
 def train(

@@ -1,8 +1,12 @@
 """Rendered-and-learned images per second of the training loop alone, and where time goes.
 
-At 32 pixels, with simulator features; preparing is not counted. Each repeat trains anew.
+With simulator features; preparing is not counted. Each repeat trains anew. With a slow renderer
+what counts is how much longer a step takes than drawing its batch:
 
 python -m tests.benchmarks.throughput --out results/benchmarks/throughput.json
+python -m tests.benchmarks.throughput --name tabletop_3attr --gradients score_function,surrogate \
+    --threads 2 --batch 64 --steps 20 --repeats 3 --feature-renders 500 \
+    --out results/benchmarks/overhead.json
 """
 
 from __future__ import annotations
@@ -131,19 +135,22 @@ def main() -> None:
                     for _ in range(args.repeats)
                 ]
                 parts = breakdown(make(bench, made, args.steps, args.batch), args.steps)
+                over = sum(parts.values()) / parts["render"]
                 found.append(
                     {
                         "gradient": gradient, "threads": threads, "batch": args.batch,
                         "images_per_second": rates, "milliseconds_a_step": parts,
+                        "step_over_render": over,
                     }
                 )  # fmt: skip
-                rows.append([gradient, threads, median(rates), spread(rates)])
+                rows.append([gradient, threads, median(rates), spread(rates), over])
                 total = sum(parts.values())
                 shares = sorted(parts.items(), key=lambda part: -part[1])
                 told = ", ".join(f"{name} {100 * ms / total:.0f} %" for name, ms in shares)
                 say(f"{gradient}, {threads} threads: {told}")
-    table(["gradient", "threads", "images/s", "min / median / max"], rows)
-    write_json(args.out, {"machine": machine(), "image_size": [32, 32], "measured": found})
+    table(["gradient", "threads", "images/s", "min / median / max", "step over render"], rows)
+    size = list(bench.renderer.image_size)
+    write_json(args.out, {"machine": machine(), "image_size": size, "measured": found})
 
 
 if __name__ == "__main__":
