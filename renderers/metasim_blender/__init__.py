@@ -1,0 +1,1 @@
+"""The table-top scene: models on a table, drawn by Blender's Cycles."""
