@@ -14,14 +14,16 @@ __all__ = ["Part", "assemble"]
 Part = tuple[Solid, str]
 """A solid and its colour, sRGB as ``#rrggbb``."""
 
-_TOUCHING = 1.0  # millimetres above the lowest point that count as standing on the ground
 
-
-def assemble(parts: Sequence[Part]) -> PlyMesh:
+def assemble(parts: Sequence[Part], standing: float = 1.0) -> PlyMesh:
     """One mesh of all parts, which keep vertices of their own.
 
     The lowest point comes to z = 0, the middle of the rectangle about all that stands there to
     x = y = 0. Coordinates are rounded to 0.01 mm, so that all machines make the same files.
+
+    Args:
+        parts: at least one.
+        standing: how far above the lowest point a vertex still stands on the ground, millimetres.
     """
     solids = [solid for solid, _ in parts]
     vertices = np.concatenate([solid.vertices for solid in solids])
@@ -34,7 +36,7 @@ def assemble(parts: Sequence[Part]) -> PlyMesh:
         ]
     )
     lowest = vertices[:, 2].min()
-    base = vertices[vertices[:, 2] < lowest + _TOUCHING, :2]
+    base = vertices[vertices[:, 2] < lowest + standing, :2]
     middle = (base.min(0) + base.max(0)) / 2
     vertices = np.round(vertices - (*middle, lowest), 2)
     return PlyMesh(vertices.astype(np.float32), faces.astype(np.int32), colours)

@@ -30,8 +30,8 @@ __all__ = ["mug", "teapot", "watering_can"]
 
 
 def mug() -> PlyMesh:
-    """A white mug with a blue handle behind, a red heart on its left, coffee in it."""
-    outer, height = 88.0, 190.0
+    """A mug with a handle behind, blue ahead, a heart on its left, a spoon in its coffee."""
+    outer, height = 78.0, 164.0
     wall = lathe(
         [
             (0, 0),
@@ -43,35 +43,32 @@ def mug() -> PlyMesh:
             (outer - 5, height),
             (outer - 8, height - 1),
             (outer - 10, height - 5),
-            (outer - 10, 140),
-            (0, 140),
+            (outer - 10, 120),
+            (0, 120),
         ],
         36,
     )
-    coffee = cylinder(outer - 9, 8, 36).moved(z=152)
-    band = revolve(_strip(outer, 16.0, 30.0), 0, 360, 36)
-    handle = sweep(
-        smooth(
-            [
-                (-82, 0, 152),
-                (-120, 0, 158),
-                (-172, 0, 128),
-                (-170, 0, 82),
-                (-118, 0, 48),
-                (-82, 0, 44),
-            ],
-            18,
-        ),
-        blob(30, 22, 2.6, 12),
-        up=(0, 1, 0),
-    )
-    sign = badge(heart(92, 28), 1.6).moved(y=104).bent(lambda p: wrapped(p, outer))
+    coffee = cylinder(outer - 9, 8, 36).moved(z=132)
+    glaze = revolve(_strip(outer, 14.0, height - 14), -62, 62, 14)
+    loop = [
+        (-72, 0, 136),
+        (-112, 0, 146),
+        (-172, 0, 122),
+        (-176, 0, 70),
+        (-118, 0, 36),
+        (-72, 0, 38),
+    ]
+    handle = sweep(smooth(loop, 18), blob(34, 25, 2.6, 12), up=(0, 1, 0))
+    sign = badge(heart(88, 28), 1.6).moved(y=90).bent(lambda p: wrapped(p, outer))
+    stem = smooth([(20, -14, 126), (56, -38, 186), (84, -58, 226), (100, -70, 240)], 9)
+    spoon = sweep(stem, blob(2, 1.2, 2.4, 10), (7, 7, 7, 8, 10, 12, 13, 11, 6))
     return assemble(
         [
             (wall, "#f2efe6"),
             (coffee, "#4a2a14"),
-            (band, "#1f6fd0"),
+            (glaze, "#1f6fd0"),
             (handle, "#1f6fd0"),
+            (spoon, "#f0b429"),
             (sign.turned("z", 90), "#d81f2a"),
         ]
     )
@@ -102,10 +99,10 @@ def watering_can() -> PlyMesh:
     )
     water = cylinder(radius - 11, 6, 32).moved(z=height - 8)
     hood = extrude(arc((0, 0), radius - 8, 95, 265, 18), 12, 4).moved(z=height - 1)
-    path = smooth([(52, 0, 30), (92, 0, 60), (130, 0, 108), (156, 0, 148)], 12)
+    path = smooth([(52, 0, 30), (88, 0, 60), (124, 0, 108), (146, 0, 146)], 12)
     spout = sweep(path, circle(1.0, 12), np.linspace(20, 10, 12))
     rose = lathe([(0, -6), (9, -6), (30, 18), (31, 23), (28, 27), (0, 31)], 20)
-    rose = rose.turned("y", 42).moved(155, 0, 148)
+    rose = rose.turned("y", 42).moved(145, 0, 146)
     handle = sweep(
         smooth(
             [
@@ -155,33 +152,23 @@ def teapot() -> PlyMesh:
     lid = lathe([(0, 122), (50, 124), (52, 130), (46, 137), (24, 147), (0, 150)], 28)
     knob = sphere(15, 16, 8).moved(z=160)
     spout = sweep(
-        smooth([(66, 0, 42), (106, 0, 56), (122, 0, 92), (134, 0, 124), (156, 0, 138)], 14),
+        smooth([(66, 0, 42), (106, 0, 56), (120, 0, 90), (128, 0, 120), (142, 0, 134)], 14),
         circle(1.0, 14),
         np.column_stack([np.linspace(22, 10, 14), np.linspace(30, 10, 14)]),
         up=(0, 1, 0),
     )
     handle = sweep(
-        smooth(
-            [
-                (-72, 0, 108),
-                (-112, 0, 128),
-                (-146, 0, 104),
-                (-144, 0, 62),
-                (-112, 0, 36),
-                (-76, 0, 34),
-            ],
-            18,
-        ),
-        blob(22, 17, 2.4, 10),
+        smooth([(-70, 0, 110), (-114, 0, 142), (-160, 0, 118), (-154, 0, 64), (-80, 0, 34)], 18),
+        blob(28, 21, 2.4, 10),
         up=(0, 1, 0),
     )
-    sign = badge(blob(60, 34, 2.0, 24), 1.6).moved(y=68).bent(lambda p: wrapped(p, 90.0))
+    sign = badge(blob(84, 38, 2.0, 28), 1.6).moved(y=68).bent(lambda p: wrapped(p, 90.0))
     return assemble(
         [
             (body, "#149ca3"),
             (lid, "#f08a24"),
             (knob, "#8a3b12"),
-            (spout, "#149ca3"),
+            (spout, "#f4d58a"),
             (handle, "#6b3a1e"),
             (sign.turned("z", -90), "#fdf3d0"),
         ]
