@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,7 +18,8 @@ from metasim.files import remove_temporaries, write_atomic
 from metasim.jsonlines import plain
 from metasim.progress import Progress
 from metasim.provenance import digest
-from metasim.render.base import Label, Rendered, Renderer, check_rendered
+from metasim.render.base import Label, Rendered, Renderer
+from metasim.render.checking import check_rendered
 from metasim.render.drawing import draw
 from metasim.scene.graph import Scene
 
@@ -49,21 +50,21 @@ class KeptRenders(Renderer):
         self._writable = True
 
     def render(self, scenes: Sequence[Scene]) -> Rendered:
-        """The kept batch, or a new one, without depth and normals."""
+        """The kept batch, or a new one: what learning uses, without depth, poses and the like."""
         path = self.folder / f"{_fingerprint(scenes)}-{len(scenes)}.npz"
         with suppress(Exception):  # a damaged file can make the reader raise anything
             return check_rendered(_read(path), scenes, self.image_size)
         drawn = draw(self.renderer, scenes)
         if self._writable:
             self._write(path, drawn)
-        return Rendered(drawn.images, drawn.instances, drawn.labels)
+        return Rendered(drawn.images, drawn.instances, _plain(drawn.labels))
 
     def count(self) -> int:
         """How many images are kept."""
         return sum(int(match[1]) for _, match in _batches(self.folder))
 
     def _write(self, path: Path, drawn: Rendered) -> None:
-        labels = [[asdict(label) for label in labels] for labels in drawn.labels]
+        labels = [[asdict(label) for label in labels] for labels in _plain(drawn.labels)]
         # In memory first: an archive whose file fails complains once more when it is collected.
         buffer = io.BytesIO()
         np.savez_compressed(
@@ -103,6 +104,11 @@ def _batches(folder: Path) -> Iterator[tuple[Path, re.Match[str]]]:
 def _fingerprint(scenes: Sequence[Scene]) -> str:
     text = json.dumps([scene.to_json() for scene in scenes], sort_keys=True)
     return digest(text.encode())[:32]
+
+
+def _plain(labels: Sequence[Sequence[Label]]) -> tuple[tuple[Label, ...], ...]:
+    """The labels without what only datasets hold; kept batches and new ones are alike."""
+    return tuple(tuple(replace(one, full_box=None, pose=None) for one in row) for row in labels)
 
 
 def _narrow(instances: npt.NDArray[np.int32]) -> npt.NDArray[np.int32] | npt.NDArray[np.uint8]:

@@ -18,7 +18,7 @@ from metasim.errors import Interrupted, RenderError
 from metasim.render.geometry import Camera, Mesh, Pose
 from metasim.scene.graph import Scene
 
-__all__ = ["Label", "Rendered", "Renderer", "check_rendered"]
+__all__ = ["Label", "Rendered", "Renderer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,98 +165,3 @@ class Renderer(ABC):
                     f"closing the renderer {type(self).__name__} raised "
                     f"{type(problem).__name__}: {problem}; what was written is complete"
                 ) from problem
-
-
-def check_rendered(rendered: Any, scenes: Sequence[Scene], size: tuple[int, int]) -> Rendered:
-    """``rendered`` if it is what the contract asks for; cheap enough for every batch.
-
-    Args:
-        rendered: what a renderer's ``render`` returned.
-        scenes: what it was given.
-        size: its ``image_size``, (H, W).
-
-    Raises:
-        RenderError: naming what must hold and what was got.
-    """
-    if not isinstance(rendered, Rendered):
-        raise RenderError(f"render() must return a metasim Rendered, got {type(rendered).__name__}")
-    shape = (len(scenes), *size)
-    _check_plane("images", rendered.images, np.uint8, (*shape, 3))
-    _check_plane("instances", rendered.instances, np.int32, shape)
-    if rendered.depth is not None:
-        _check_plane("depth", rendered.depth, np.float32, shape)
-        _check_finite("depth", rendered.depth)
-    if rendered.normals is not None:
-        _check_plane("normals", rendered.normals, np.float32, (*shape, 3))
-        _check_finite("normals", rendered.normals)
-    if rendered.instances.size and rendered.instances.min() < 0:
-        raise RenderError(f"instances must be at least 0, got {rendered.instances.min()}")
-    _check_labels(rendered.labels, scenes)
-    return rendered
-
-
-def _check_labels(labels: Any, scenes: Sequence[Scene]) -> None:
-    if not isinstance(labels, (tuple, list)) or len(labels) != len(scenes):
-        got = len(labels) if isinstance(labels, (tuple, list)) else type(labels).__name__
-        raise RenderError(f"labels must hold {len(scenes)} tuples, one for each scene, got {got}")
-    for row, (ours, scene) in enumerate(zip(labels, scenes, strict=True)):
-        if wrong := _labels_mistake(ours, scene):
-            raise RenderError(f"labels of image {row} of the batch: {wrong}")
-
-
-def _labels_mistake(labels: Any, scene: Scene) -> str:
-    """What is wrong with the labels of one image; empty where nothing is."""
-    if not isinstance(labels, (tuple, list)):
-        return f"must be a tuple of Label, got {type(labels).__name__}"
-    for label in labels:
-        if wrong := _label_mistake(label, scene):
-            return wrong
-    ids = [label.instance for label in labels]
-    return f"no two may have the same instance, got {ids}" if len(set(ids)) < len(ids) else ""
-
-
-def _label_mistake(label: Any, scene: Scene) -> str:
-    """What is wrong with a label; empty where nothing is."""
-    if not isinstance(label, Label):
-        return f"each must be a metasim Label, got {type(label).__name__}"
-    if not _is_whole(label.instance) or label.instance < 1:
-        return f"an instance must be a whole number of at least 1, got {label.instance!r}"
-    if not _is_whole(label.node) or not 0 <= label.node < len(scene.nodes):
-        return (
-            f"a node must be the place of one of the scene's {len(scene.nodes)}, got {label.node!r}"
-        )
-    node = scene.nodes[label.node]
-    if (label.name, label.kind) != (node.name, node.kind):
-        return (
-            f"name and kind must be those of node {label.node}, {node.name!r} and {node.kind!r}, "
-            f"got {label.name!r} and {label.kind!r}"
-        )
-    if not isinstance(label.category, str) or not label.category:
-        return f"a category must be text and not empty, got {label.category!r}"
-    if not (
-        isinstance(label.box, (tuple, list))
-        and len(label.box) == 4
-        and all(map(_is_whole, label.box))
-    ):
-        return f"a box must be four whole numbers (x0, y0, x1, y1), got {label.box!r}"
-    if not isinstance(label.visible, (int, float, np.number)) or not 0 <= label.visible <= 1:
-        return f"visible must be a share from 0 to 1, got {label.visible!r}"
-    return ""
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-
-
-def _check_plane(name: str, plane: Any, dtype: type, shape: tuple[int, ...]) -> None:
-    if not isinstance(plane, np.ndarray):
-        raise RenderError(f"{name} must be a numpy array, got {type(plane).__name__}")
-    if plane.dtype != dtype:
-        raise RenderError(f"{name} must be {np.dtype(dtype)}, got {plane.dtype}")
-    if plane.shape != shape:
-        raise RenderError(f"{name} must have shape {shape}, got {plane.shape}")
-
-
-def _check_finite(name: str, plane: npt.NDArray[np.float32]) -> None:
-    if not np.isfinite(plane).all():
-        raise RenderError(f"{name} must be finite, got NaN or infinity")

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from metasim.errors import Interrupted, MetasimError, RenderError
-from metasim.render.base import Rendered, Renderer, check_rendered
+from metasim.render.base import Rendered, Renderer
+from metasim.render.checking import check_rendered
 from metasim.scene.graph import Scene
 
 __all__ = ["calling", "draw"]

@@ -9,7 +9,8 @@ from itertools import islice
 from pydantic import ValidationError
 
 from metasim.errors import PluginError
-from metasim.render.base import Rendered, Renderer, check_rendered
+from metasim.render.base import Rendered, Renderer
+from metasim.render.checking import check_rendered
 from metasim.rng import stream
 from metasim.scene.grammar import SceneGrammar
 from metasim.scene.graph import Scene

@@ -6,6 +6,7 @@ import errno
 import gc
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from metasim.errors import RenderError
 from metasim.learn.kept import KeptRenders, clear
 from metasim.progress import Silent
-from metasim.render.base import Label, Rendered
+from metasim.render import Camera, Label, Pose, Rendered
 from metasim.rng import stream
 from metasim.scene.grammar import SceneGrammar
 from metasim.scene.graph import Scene
@@ -64,6 +65,27 @@ def test_a_batch_is_drawn_once_and_comes_back_as_it_was(tmp_path: Path, shift: i
         assert np.array_equal(one, other)
     assert again.labels == first.labels
     assert any(first.labels)
+
+
+def test_poses_and_cameras_are_not_kept_and_no_reason_to_draw_again(tmp_path: Path) -> None:
+    class Posed(Counting):
+        def render(self, scenes: Sequence[Scene]) -> Rendered:
+            found = super().render(scenes)
+            pose = Pose((1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0), (0.0, 0.0, 2.0))
+            labels = tuple(
+                tuple(replace(label, full_box=label.box, pose=pose) for label in one)
+                for one in found.labels
+            )
+            cameras = (Camera(9.0, 9.0, 8.0, 8.0),) * len(scenes)
+            return replace(found, labels=labels, cameras=cameras)
+
+    renderer = Posed()
+    first = KeptRenders(renderer, tmp_path, Silent()).render(scenes(0))
+    again = KeptRenders(renderer, tmp_path, Silent()).render(scenes(0))
+    assert renderer.drawn == 5
+    assert again.labels == first.labels == Counting().render(scenes(0)).labels
+    assert again.cameras is None
+    assert first.cameras is None
 
 
 def test_other_scenes_are_drawn(tmp_path: Path) -> None:
