@@ -7,6 +7,7 @@ pixel in row i and column j has its centre at (j + 0.5, i + 0.5).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,18 @@ class Pose:
     translation: Vector
     scale: float = 1.0
 
+    def apply(self, points: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
+        """Points (N, 3) of the one frame in the other, (N, 3)."""
+        turned = np.reshape(self.rotation, (3, 3)) @ (self.scale * points.T.astype(np.float64))
+        moved: npt.NDArray[np.float64] = turned.T + np.asarray(self.translation)
+        return moved
+
+    def undo(self, points: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
+        """Points (N, 3) of the other frame in the one, (N, 3)."""
+        moved = points.astype(np.float64) - np.asarray(self.translation)
+        turned: npt.NDArray[np.float64] = moved @ np.reshape(self.rotation, (3, 3)) / self.scale
+        return turned
+
 
 @dataclass(frozen=True, slots=True)
 class Camera:
@@ -53,6 +66,23 @@ class Camera:
     cx: float
     cy: float
     world: Pose | None = None
+
+    def project(self, points: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
+        """Columns and rows (N, 2) at which points (N, 3) of its frame, z above 0, are seen."""
+        return np.stack(
+            [
+                self.fx * points[:, 0] / points[:, 2] + self.cx,
+                self.fy * points[:, 1] / points[:, 2] + self.cy,
+            ],
+            axis=1,
+        )
+
+    def rays(self, rows: range, columns: range) -> npt.NDArray[np.float64]:
+        """What the centres of h x w pixels look along, (h, w, 3), each with a z of 1."""
+        x = (np.arange(columns.start, columns.stop) + 0.5 - self.cx) / self.fx
+        y = (np.arange(rows.start, rows.stop) + 0.5 - self.cy) / self.fy
+        along, down = np.meshgrid(x, y)
+        return np.stack([along, down, np.ones_like(along)], axis=2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """What the renderer contract asks for, one function for each promise.
 
 A check takes a :class:`Subject` and raises :class:`~metasim.testing.broken.ContractBrokenError`,
-saying what must hold and what was got. Those of labels, of attributes and of gradients have
-modules of their own.
+saying what must hold and what was got. Those of labels, of attributes, of space and of gradients
+have modules of their own.
 """
 
 from __future__ import annotations
@@ -12,9 +12,17 @@ from collections.abc import Callable
 import numpy as np
 
 from metasim.render.base import Label, Rendered
+from metasim.render.geometry import Camera
 from metasim.scene.graph import Scene
 from metasim.testing.attributes import attributes_act, example_covers_kinds
 from metasim.testing.broken import require
+from metasim.testing.geometry import (
+    boxes_agree_with_poses,
+    depth_agrees_with_poses,
+    models_fit_poses,
+    normals_agree_with_depth,
+    planes_are_offered_alike,
+)
 from metasim.testing.labels import instances_keep_labels, labels_agree_with_masks
 from metasim.testing.masks import masks_follow_pixels
 from metasim.testing.occlusion import hidden_is_not_visible
@@ -106,6 +114,7 @@ def drawn_stays_as_it_is(subject: Subject) -> None:
             "have changed since: make new arrays in each call, or return copies",
         )
     require(_labels(first) == _labels(kept), "render() must not change labels that it has returned")
+    require(_cameras(first) == _cameras(kept), "render() must not change cameras it has returned")
 
 
 def _same(got: Rendered, expected: Rendered, what: str) -> None:
@@ -121,11 +130,16 @@ def _same(got: Rendered, expected: Rendered, what: str) -> None:
             "(every random choice must follow from the scene's seed and attributes)",
         )
     require(_labels(got) == _labels(expected), f"{what} must have equal labels")
+    require(_cameras(got) == _cameras(expected), f"{what} must have equal cameras")
 
 
 def _labels(rendered: Rendered) -> tuple[tuple[Label, ...], ...]:
     """The labels, of which lists do as well."""
     return tuple(map(tuple, rendered.labels))
+
+
+def _cameras(rendered: Rendered) -> tuple[Camera, ...] | None:
+    return None if rendered.cameras is None else tuple(rendered.cameras)
 
 
 def scenes_not_mutated(subject: Subject) -> None:
@@ -174,6 +188,11 @@ CHECKS: tuple[Callable[[Subject], None], ...] = (
     masks_follow_pixels,
     instances_keep_labels,
     hidden_is_not_visible,
+    planes_are_offered_alike,
+    models_fit_poses,
+    boxes_agree_with_poses,
+    depth_agrees_with_poses,
+    normals_agree_with_depth,
     attributes_act,
     tensor_agrees_with_render,
     tensor_has_gradients,

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from metasim.errors import Interrupted
 from metasim.render.base import Renderer
 from metasim.scene.grammar import SceneGrammar
-from metasim.testing import attributes, checks, labels, masks, occlusion, tensors
+from metasim.testing import attributes, checks, geometry, labels, masks, occlusion, tensors
 from metasim.testing.broken import ContractBrokenError
 from metasim.testing.checks import CHECKS
 from metasim.testing.footprint import Footprint
@@ -132,6 +132,11 @@ class RendererContract:
     test_masks_follow_pixels = _as_test(masks.masks_follow_pixels)
     test_instances_keep_labels = _as_test(labels.instances_keep_labels)
     test_hidden_is_not_visible = _as_test(occlusion.hidden_is_not_visible)
+    test_planes_are_offered_alike = _as_test(geometry.planes_are_offered_alike)
+    test_models_fit_poses = _as_test(geometry.models_fit_poses)
+    test_boxes_agree_with_poses = _as_test(geometry.boxes_agree_with_poses)
+    test_depth_agrees_with_poses = _as_test(geometry.depth_agrees_with_poses)
+    test_normals_agree_with_depth = _as_test(geometry.normals_agree_with_depth)
     test_attributes_act = _as_test(attributes.attributes_act)
     test_tensor_agrees_with_render = _as_test(tensors.tensor_agrees_with_render)
     test_tensor_has_gradients = _as_test(tensors.tensor_has_gradients)
