@@ -221,7 +221,9 @@ def check_renderer(
     if drawn is None:
         raise UserError(f"the renderer {name!r} has no example grammar; give one with --grammar")
     results = testing.check_renderer(
-        lambda: make_renderer(spec.use, spec.options, spec.folder), drawn, footprint=footprint
+        lambda: make_renderer(spec.use, spec.options, spec.folder, spec.workers),
+        drawn,
+        footprint=footprint,
     )
     rows = [{"name": r.name, "passed": r.passed, "message": r.message} for r in results]
     passed = all(r.passed for r in results)

@@ -18,11 +18,12 @@ Every message says what must hold, what was got, and what to do.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 __all__ = [
     "ConfigError",
@@ -115,7 +116,13 @@ class MissingExtraError(UserError):
 
 
 class RenderError(MetasimError):
-    """A renderer raised, or returned something its contract forbids."""
+    """A renderer raised, or returned something its contract forbids.
+
+    Attributes:
+        scenes: those that end every process which draws them, as ``Scene.to_json`` gives them.
+    """
+
+    scenes: tuple[Mapping[str, Any], ...] = ()
 
 
 class TrainingError(MetasimError):

@@ -187,7 +187,7 @@ def generate(
             manifest={
                 "versions": {"python": platform.python_version(), **package_versions()},
                 "source": maker.source,
-                "renderer": spec.model_dump(mode="json", exclude_none=True),
+                "renderer": spec.identity(),
                 "renderer_code": code_of(spec.use, spec.folder),
                 "renderer_files": option_files(spec.options),
             },
@@ -205,7 +205,7 @@ def build_renderer(spec: RendererSpec) -> Renderer:
         PluginError: when it cannot be found, imported or made with its options.
         DataError: when files that it needs cannot be used.
     """
-    return make_renderer(spec.use, spec.options, spec.folder)
+    return make_renderer(spec.use, spec.options, spec.folder, spec.workers)
 
 
 class _Prior:

@@ -28,7 +28,14 @@ __all__ = [
 
 # What a resumed run may change: nothing of it is a setting of what is learned. (Another device
 # rounds otherwise; the session tells.)
-_FREE = ("output", "device", "training.checkpoint_seconds", "training.images_every")
+_FREE = (
+    "output",
+    "device",
+    "renderer.workers",
+    "target.renderer.workers",
+    "training.checkpoint_seconds",
+    "training.images_every",
+)
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def target_renderer(target: GrammarTarget, size: tuple[int, int]) -> Iterator[Re
     """
     spec = target.renderer
     with concerning("target", "renderer", "options"):
-        built = make_renderer(spec.use, spec.options, spec.folder)
+        built = make_renderer(spec.use, spec.options, spec.folder, spec.workers)
     with built as renderer:
         if tuple(renderer.image_size) != tuple(size):
             raise ConfigError(
@@ -100,7 +100,10 @@ def _drawn(
 ) -> tuple[Path, Target]:
     """The first of the target's folders that is not damaged, drawn first where it must be."""
     asked = {
-        "target": target.model_dump(mode="json", exclude_none=True),
+        "target": {
+            **target.model_dump(mode="json", exclude_none=True),
+            "renderer": target.renderer.identity(),
+        },
         "renderer_code": code_of(target.renderer.use, target.renderer.folder),
         "sampling_code": _sampling_code(),
         "renderer_files": option_files(target.renderer.options),

@@ -147,6 +147,10 @@ def _gradient_mistakes(document: Document, grammar: SceneGrammar | None) -> list
         return []
     others = "use score_function, finite_difference, spsa, surrogate or auto"
     place = ("gradient", "use")
+    if found.isolated or document.get(("renderer", "workers")) is not None:
+        message = "'pathwise' needs a renderer in this process, and not in workers"
+        leave = "" if found.isolated else "leave renderer.workers out, or "
+        return [document.mistake(place, f"{message}; {leave}{others}")]
     if not callable(getattr(found, "render_tensor", None)):
         message = (
             f"'pathwise' needs a renderer that offers render_tensor, and {spec.use!r} does not"

@@ -177,6 +177,7 @@ def _complete_target_renderer(document: Document) -> None:
         for key in ("use", "folder"):
             if key not in own and isinstance(learner.get(key), str):
                 own[key] = learner[key]
+        _share_workers(document, own)
         known = None
     else:
         known = renderer_options(own, Path.cwd())
@@ -186,6 +187,20 @@ def _complete_target_renderer(document: Document) -> None:
                 own_options[name] = value
                 place = ("target", "renderer", "options", name)
                 document.values[place] = document.mark(("renderer", "options", name))
+
+
+def _share_workers(document: Document, own: dict[str, Any]) -> None:
+    """Have the target drawn by as many workers, and so on, as the learner's scenes."""
+    shared = document.get(("renderer", "workers"))
+    if not isinstance(shared, dict):
+        return
+    mine = own.setdefault("workers", {})
+    if isinstance(mine, dict):
+        for name, value in shared.items():
+            if name not in mine:
+                mine[name] = value
+                place = ("target", "renderer", "workers", name)
+                document.values[place] = document.mark(("renderer", "workers", name))
 
 
 def folder_of(mark: Mark) -> Path:

@@ -24,6 +24,7 @@ from metasim.learn.options import (
     Task,
     Training,
 )
+from metasim.render.options import Workers
 from metasim.scene.grammar import SceneGrammar
 
 __all__ = [
@@ -47,11 +48,17 @@ class RendererSpec(Options):
         options: keyword arguments of its constructor.
         folder: where ``module`` is looked for besides Python's own path; the folder of the
             YAML file that names it unless given.
+        workers: the processes it lives in; None is this one, unless it cannot.
     """
 
     use: str
     options: dict[str, Any] = Field(default_factory=dict)
     folder: Path | None = None
+    workers: Workers | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """What of it decides what is drawn, as JSON values: all but who draws it."""
+        return self.model_dump(mode="json", exclude_none=True, exclude={"workers"})
 
 
 class ImagesTarget(Options):

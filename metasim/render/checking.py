@@ -20,13 +20,16 @@ _ROUNDING = 1e-4  # of rotations that were made of single precision numbers
 _UNIT = 2e-3  # by which the square of a normal's length may differ from 1
 
 
-def check_rendered(rendered: Any, scenes: Sequence[Scene], size: tuple[int, int]) -> Rendered:
+def check_rendered(
+    rendered: Any, scenes: Sequence[Scene], size: tuple[int, int], first: int = 0
+) -> Rendered:
     """``rendered`` if it is what the contract asks for.
 
     Args:
         rendered: what a renderer's ``render`` returned.
         scenes: what it was given.
         size: its ``image_size``, (H, W).
+        first: the place in the whole batch of the first of them, for messages.
 
     Raises:
         RenderError: naming what must hold and what was got.
@@ -44,10 +47,10 @@ def check_rendered(rendered: Any, scenes: Sequence[Scene], size: tuple[int, int]
     if rendered.normals is not None:
         _check_plane("normals", rendered.normals, np.float32, (*shape, 3))
         _check_normals(rendered.normals)
-    _check_labels(rendered.labels, scenes)
+    _check_labels(rendered.labels, scenes, first)
     if rendered.cameras is not None:
         _check_cameras(rendered.cameras, len(scenes))
-    _check_rotations(dict(_poses(rendered)))
+    _check_rotations(dict(_poses(rendered, first)))
     return rendered
 
 
@@ -83,13 +86,13 @@ def _check_normals(normals: npt.NDArray[np.float32]) -> None:
     )
 
 
-def _check_labels(labels: Any, scenes: Sequence[Scene]) -> None:
+def _check_labels(labels: Any, scenes: Sequence[Scene], first: int) -> None:
     if not isinstance(labels, (tuple, list)) or len(labels) != len(scenes):
         got = len(labels) if isinstance(labels, (tuple, list)) else type(labels).__name__
         raise RenderError(f"labels must hold {len(scenes)} tuples, one for each scene, got {got}")
     for row, (ours, scene) in enumerate(zip(labels, scenes, strict=True)):
         if wrong := _labels_mistake(ours, scene):
-            raise RenderError(f"labels of image {row} of the batch: {wrong}")
+            raise RenderError(f"labels of image {first + row} of the batch: {wrong}")
 
 
 def _labels_mistake(labels: Any, scene: Scene) -> str:
@@ -201,16 +204,16 @@ def _camera_mistake(camera: Any) -> str:
     return "" if camera.world.scale == 1 else f"must have a world of scale 1, got {camera.world}"
 
 
-def _poses(rendered: Rendered) -> Iterator[tuple[str, Pose]]:
+def _poses(rendered: Rendered, first: int) -> Iterator[tuple[str, Pose]]:
     """Every pose of a batch, by where it is."""
-    for row, labels in enumerate(rendered.labels):
+    for row, labels in enumerate(rendered.labels, start=first):
         for label in labels:
             if label.pose is not None:
                 yield (
                     f"the pose of instance {label.instance} of image {row} of the batch",
                     label.pose,
                 )
-    for row, camera in enumerate(rendered.cameras or ()):
+    for row, camera in enumerate(rendered.cameras or (), start=first):
         if camera.world is not None:
             yield f"the world of the camera of image {row} of the batch", camera.world
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Set
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from metasim.errors import PluginError, did_you_mean
 from metasim.provenance import class_digest
 from metasim.render.base import Renderer
 from metasim.render.drawing import calling
+
+if TYPE_CHECKING:
+    from metasim.render.options import Workers
 
 __all__ = ["GROUP", "check_options", "code_of", "installed", "load_renderer", "make_renderer"]
 
@@ -39,16 +42,7 @@ def load_renderer(name: str, folder: Path | None = None) -> type[Renderer]:
     Raises:
         PluginError: when there is none, it cannot be imported, or it is not a renderer.
     """
-    if ":" in name:
-        found = _import(name, folder)
-    else:
-        known = installed()
-        if name not in known:
-            raise PluginError(
-                f"no renderer is called {name!r}; {did_you_mean(name, list(known))} "
-                "(or give package.module:Class)"
-            )
-        found = _import(known[name].value, None)
+    found = _import(_path_of(name), folder if ":" in name else None)
     if not (inspect.isclass(found) and issubclass(found, Renderer)):
         raise PluginError(f"{name!r} must be a subclass of metasim.render.Renderer, got {found!r}")
     if inspect.isabstract(found):
@@ -59,6 +53,19 @@ def load_renderer(name: str, folder: Path | None = None) -> type[Renderer]:
             f"{name!r} must have a class attribute 'kinds': kind -> frozenset of attribute names"
         )
     return found
+
+
+def _path_of(name: str) -> str:
+    """Where the renderer called ``name`` is, as ``module:Class``."""
+    if ":" in name:
+        return name
+    known = installed()
+    if name not in known:
+        raise PluginError(
+            f"no renderer is called {name!r}; {did_you_mean(name, list(known))} "
+            "(or give package.module:Class)"
+        )
+    return known[name].value
 
 
 def _is_names(attributes: Any) -> bool:
@@ -85,17 +92,31 @@ def code_of(name: str, folder: Path | None = None) -> dict[str, str]:
 
 
 def make_renderer(
-    name: str, options: Mapping[str, Any] | None = None, folder: Path | None = None
+    name: str,
+    options: Mapping[str, Any] | None = None,
+    folder: Path | None = None,
+    workers: Workers | None = None,
 ) -> Renderer:
     """A renderer called ``name``, built with ``options`` as keyword arguments.
+
+    Args:
+        name: as of :func:`load_renderer`.
+        options: keyword arguments of its constructor.
+        folder: as of :func:`load_renderer`.
+        workers: the processes it is to live in; None is this one, unless it is ``isolated``.
 
     Raises:
         PluginError: as :func:`load_renderer`, when an option is unknown, and when the
             constructor raises or sets no size.
+        DataError: as the constructor raises it, of files that it cannot use.
     """
     found = load_renderer(name, folder)
     options = dict(options or {})
     check_options(found, options, name)
+    if workers is not None or found.isolated:
+        from metasim.render.hire import hire  # with settings, whose library takes long to import
+
+        return hire(found, name, _path_of(name), options, folder, workers)
     with calling(f"building the renderer {name!r}", PluginError):
         renderer = found(**options)
     size = getattr(renderer, "image_size", None)

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 import metasim
 from metasim.learn.options import Options
 
-DECLARING = ("metasim.learn.options", "metasim.config.settings")
+DECLARING = ("metasim.learn.options", "metasim.config.settings", "metasim.render.options")
 
 Classes = frozenset[type]
 NOTHING: Classes = frozenset()

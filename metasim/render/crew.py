@@ -1,0 +1,314 @@
+"""The workers of a pool: started, watched, replaced; what they have drawn, and what was lost."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from metasim.errors import MetasimError, PluginError
+from metasim.render.chunks import Chunk
+from metasim.render.options import Workers
+from metasim.render.transport import Answered, Ended, Event, Ready, Refused, Transport, Worker
+from metasim.render.wire import Arrays
+
+__all__ = ["Crew", "Done", "Lost", "Member", "with_log"]
+
+_STARTS = 3  # workers in a row that end before they are ready: then another would as well
+_LEAVING = 10.0  # seconds in which a worker must have closed its renderer
+_LOOKING = 0.1  # seconds between two looks at how much memory workers take
+_WRITING = 0.1  # seconds in which a worker that hangs may write where
+_NEAR = 0.9  # of the memory it may take: then no second chunk waits for a worker
+_MIB = 1 << 20
+
+
+@dataclass(eq=False)
+class Member:
+    """A worker, and what is known of it.
+
+    Attributes:
+        worker: the worker.
+        since: when it began with what it does: to start, or the first of its jobs.
+        ready: whether its renderer is built.
+        renders: images it has drawn.
+        jobs: messages it has not answered, by number, in order; of a chunk, or of something else.
+        killed: why it was killed; empty where it was not.
+        blameless: whether its end says nothing of the chunk that it was drawing.
+        near: whether it takes nearly as much memory as it may.
+        retiring: whether it is to be replaced once it has nothing to do.
+    """
+
+    worker: Worker
+    since: float
+    ready: bool = False
+    renders: int = 0
+    jobs: deque[tuple[int, Chunk | None]] = field(default_factory=deque)
+    killed: str = ""
+    blameless: bool = False
+    near: bool = False
+    retiring: bool = False
+
+
+@dataclass(frozen=True)
+class Done:
+    """A worker has answered.
+
+    Attributes:
+        member: which.
+        chunk: that it has drawn; None where it was asked something else.
+        body: the answer.
+        arrays: good until the next message to it.
+    """
+
+    member: Member
+    chunk: Chunk | None
+    body: Mapping[str, Any]
+    arrays: Arrays
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A worker ended with a chunk undrawn.
+
+    Attributes:
+        chunk: the chunk; None where it was asked something else.
+        how: the worker ended, in words.
+        log: the end of what it had written.
+        blamed: whether the chunk may have been the reason.
+    """
+
+    chunk: Chunk | None
+    how: str
+    log: str
+    blamed: bool
+
+
+class Crew:
+    """All workers of a pool.
+
+    Args:
+        transport: runs them.
+        count: how many there are.
+        options: what is asked of them.
+        name: what people call their renderer.
+
+    Attributes:
+        members: those that count.
+        hello: what the first that was ready has told; None before.
+        closing_error: what closing a renderer raised first; None where nothing.
+    """
+
+    def __init__(self, transport: Transport, count: int, options: Workers, name: str) -> None:
+        self.count, self.options, self.name = count, options, name
+        self.members: dict[Worker, Member] = {}
+        self.hello: Mapping[str, Any] | None = None
+        self.closing_error: MetasimError | None = None
+        self._transport = transport
+        self._leaving: dict[Worker, float] = {}
+        self._failed_starts = self._number = 0
+
+    # --- coming and going ------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start one worker."""
+        worker = self._transport.start()
+        self.members[worker] = Member(worker, time.monotonic())
+
+    def fill_up(self) -> None:
+        """Start as many as are missing."""
+        while len(self.members) < self.count:
+            self.start()
+
+    def drop_busy(self) -> None:
+        """End whoever has something to do, whatever it is."""
+        for member in list(self.members.values()):
+            if member.jobs:
+                self._let_go(member)
+                member.worker.kill()
+
+    def leave(self) -> None:
+        """Have all workers close their renderers, and wait until they have ended."""
+        self.drop_busy()
+        for member in list(self.members.values()):
+            self._retire(member)
+        while self._leaving:
+            deque(self.attend(), maxlen=0)
+
+    def _let_go(self, member: Member) -> None:
+        del self.members[member.worker]
+        self._leaving[member.worker] = time.monotonic() + _LEAVING
+
+    def _retire(self, member: Member) -> None:
+        self._let_go(member)
+        member.worker.post({"ask": "end"})
+
+    # --- work ------------------------------------------------------------------------------
+
+    def free(self, jobs: int) -> Iterator[Member]:
+        """Those that have so many jobs and may have another."""
+        for member in list(self.members.values()):
+            full = member.retiring or (jobs and (member.near or self._is_worn(member)))
+            if member.ready and len(member.jobs) == jobs and not full:
+                yield member
+
+    def give(self, member: Member, chunk: Chunk | None, message: Mapping[str, Any]) -> None:
+        """Give a worker a job."""
+        self._number += 1
+        if not member.jobs:
+            member.since = time.monotonic()
+        member.jobs.append((self._number, chunk))  # first: whoever has a job is at work
+        member.worker.post({"id": self._number, **message})
+
+    def attend(self) -> Iterator[Done | Lost]:
+        """Wait until something happens, and see to it.
+
+        Raises:
+            MetasimError: what a renderer's constructor raised.
+            PluginError: when workers cannot be started.
+        """
+        for event in self._transport.wait(self._patience()):
+            yield from self._see_to(event)
+        self._watch()
+
+    def _see_to(self, event: Event) -> Iterator[Done | Lost]:
+        member = self.members.get(event.worker)
+        match event:
+            case Ended() if member is None:
+                self._leaving.pop(event.worker, None)
+                self.closing_error = self.closing_error or event.error
+            case _ if member is None:  # the last words of one that was dropped
+                pass
+            case Ready():
+                self._welcome(member, event.hello)
+            case Refused():
+                self._let_go(member)
+                raise event.error
+            case Answered():
+                yield from self._answered(member, event)
+            case Ended():
+                yield from self._ended(member, event.how)
+
+    def _welcome(self, member: Member, hello: Mapping[str, Any]) -> None:
+        self.hello = self.hello or hello
+        if hello != self.hello:
+            raise PluginError(
+                f"all workers must build the same renderer, but one of {self.name!r} tells of "
+                f"{dict(hello)} and another of {dict(self.hello)}; build it from its options alone"
+            )
+        member.ready, self._failed_starts = True, 0
+        bound, taken = self._bound(), member.worker.resident() or 0
+        if bound is not None and taken > bound:
+            raise PluginError(
+                f"workers.recycle.memory must be more than the renderer {self.name!r} takes once "
+                f"it is built, {taken / _MIB:.0f} MiB, got {bound / _MIB:g}; raise it"
+            )
+
+    def _answered(self, member: Member, event: Answered) -> Iterator[Done | Lost]:
+        number, chunk = member.jobs.popleft()
+        assert number == event.number, "answers come in the order of the jobs"
+        member.since = time.monotonic()
+        member.renders += len(chunk or ())
+        yield Done(member, chunk, event.body, event.arrays)
+        bound, taken = self._bound(), 0
+        if bound is not None:
+            taken = member.worker.resident() or 0
+            member.near = taken > _NEAR * bound
+        member.retiring = self._is_worn(member) or (bound is not None and taken > bound)
+        if member.retiring and not member.jobs and member.worker in self.members:
+            self._retire(member)
+            self.fill_up()
+
+    def _ended(self, member: Member, how: str) -> Iterator[Lost]:
+        del self.members[member.worker]
+        how, log = member.killed or how, member.worker.log()
+        if not member.ready:
+            self._failed_starts += 1
+            if member.killed or self._failed_starts >= _STARTS:
+                raise PluginError(self._never_ready(how, log))
+        self.fill_up()
+        for place, (_, chunk) in enumerate(member.jobs):
+            yield Lost(chunk, how, log, blamed=place == 0 and not member.blameless)
+
+    def _never_ready(self, how: str, log: str) -> str:
+        often = "" if self._failed_starts < _STARTS else f", {self._failed_starts} times in a row"
+        return with_log(
+            f"the renderer {self.name!r} must be built in a worker process, but before it was "
+            f"ready the worker {how}{often}; see that its interpreter has numpy and all that the "
+            "renderer imports",
+            log,
+        )
+
+    # --- watching --------------------------------------------------------------------------
+
+    def _patience(self) -> float | None:
+        """Seconds until something is to be seen to, whatever the workers tell."""
+        if any(member.jobs for member in self.members.values()) and self._bound() is not None:
+            return _LOOKING
+        deadlines = [
+            *self._leaving.values(),
+            *filter(None, map(self._deadline, self.members.values())),
+        ]
+        return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+
+    def _deadline(self, member: Member) -> float | None:
+        """When what a worker does has taken too long; None where it does nothing."""
+        if not member.ready:
+            return member.since + self.options.start
+        return member.since + self.options.timeout if member.jobs else None
+
+    def _watch(self) -> None:
+        now = time.monotonic()
+        for worker, deadline in self._leaving.items():
+            if now > deadline:
+                worker.kill()
+                self._leaving[worker] = now + _LEAVING
+        for member in self.members.values():
+            if member.killed:
+                continue
+            if now > (self._deadline(member) or now):
+                self._end_hanging(member)
+            elif member.jobs:
+                self._end_grown(member)
+
+    def _end_hanging(self, member: Member) -> None:
+        member.worker.ask_where()
+        time.sleep(_WRITING)
+        limit = self.options.timeout if member.ready else self.options.start
+        what = "had not answered" if member.ready else "was not ready"
+        self._kill(member, f"{what} after {limit:g} s")
+
+    def _end_grown(self, member: Member) -> None:
+        bound = self._bound()
+        if bound is None:
+            return
+        taken = member.worker.resident() or 0
+        if taken > bound:
+            # One that had drawn others may have been large before; a new one will tell.
+            member.blameless = member.renders > 0
+            self._kill(
+                member, f"took {taken / _MIB:.0f} MiB of memory, of {bound / _MIB:g} allowed,"
+            )
+
+    def _kill(self, member: Member, why: str) -> None:
+        member.killed = f"{why} and was killed"
+        member.worker.kill()
+
+    def _bound(self) -> float | None:
+        memory = self.options.recycle.memory
+        return None if memory is None else memory * _MIB
+
+    def _is_worn(self, member: Member) -> bool:
+        """Whether a worker will have drawn as many images as it is to draw."""
+        most = self.options.recycle.renders
+        asked = sum(len(chunk or ()) for _, chunk in member.jobs)
+        return most is not None and member.renders + asked >= most
+
+
+def with_log(message: str, log: str) -> str:
+    """A message, and the end of a worker's log where there is something in it."""
+    if not log:
+        return message
+    lines = "\n".join(f"  | {line}" for line in log.splitlines()[-20:])
+    return f"{message}; its log ends:\n{lines}"
