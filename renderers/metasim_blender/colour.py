@@ -17,7 +17,7 @@ def linear(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
 
 def srgb(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """sRGB values of linear light, both from 0 to 1; any shape."""
+    """SRGB values of linear light, both from 0 to 1; any shape."""
     given = np.asarray(values, np.float64)
     return np.where(given <= 0.0031308, given * 12.92, 1.055 * given ** (1 / 2.4) - 0.055)
 

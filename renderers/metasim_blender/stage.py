@@ -20,8 +20,8 @@ import numpy.typing as npt
 from metasim.errors import RenderError
 from metasim_blender import engine
 from metasim_blender.colour import linear
-from metasim_blender.passes import Passes, from_named, receiving
 from metasim_blender.materials import Profile
+from metasim_blender.passes import Passes, from_named, receiving
 from metasim_blender.silhouette import NEAR
 from metasim_blender.view import stand
 from metasim_blender.vocabulary import Layout, Light, Table, View, mixed
