@@ -16,6 +16,7 @@ from typing import BinaryIO
 __all__ = [
     "exclusive",
     "is_temporary",
+    "link_or_copy",
     "remove_temporaries",
     "replacing",
     "sync_all",
@@ -63,6 +64,27 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
         raise
     if durable:
         _sync_folder(path.parent)
+
+
+def link_or_copy(source: Path, path: Path) -> None:
+    """Let ``path`` have the content of ``source``, by a hard link where the disk can.
+
+    As with :func:`write_atomic`, ``path`` is seen whole or not at all.
+
+    Raises:
+        OSError: when ``source`` cannot be read or ``path`` not be written.
+    """
+    temporary = os.path.join(path.parent, f".{secrets.token_hex(8)}{_SUFFIX}")
+    try:
+        os.link(source, temporary)
+    except OSError:  # two file systems, or one without links
+        write_atomic(path, source.read_bytes(), durable=False)
+        return
+    try:
+        os.replace(temporary, path)
+    finally:
+        with suppress(OSError):  # it stays where ``path`` was a link to the same already
+            os.unlink(temporary)
 
 
 def sync_all() -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from metasim.data.coco import COCO, write_coco
+from metasim.data.bop import BopFormat
+from metasim.data.coco import CocoFormat
+from metasim.data.format import Format
 from metasim.data.integrity import damaged, files_of
 from metasim.data.manifest import (
     IMAGES,
@@ -18,7 +18,6 @@ from metasim.data.manifest import (
     LOCK,
     MANIFEST,
     MARKER,
-    PLANES,
     check_own_folder,
     differences,
     make_request,
@@ -27,28 +26,19 @@ from metasim.data.manifest import (
     to_line,
     write_manifest,
 )
-from metasim.data.masks import Mask, instance_masks
-from metasim.data.pictures import encode_png
-from metasim.data.records import Instance, Record
 from metasim.data.shards import Shards
+from metasim.data.writing import write_batch
 from metasim.errors import DataError, RenderError, did_you_mean
 from metasim.files import exclusive, remove_temporaries, replacing, sync_all, write_atomic
-from metasim.provenance import digest, file_digest
+from metasim.provenance import file_digest
 from metasim.render.base import Rendered, Renderer
 from metasim.render.drawing import draw
 from metasim.scene.graph import Scene
 
 __all__ = ["FORMATS", "generate_dataset"]
 
-_FormatWriter = Callable[
-    [Path, Callable[[], Iterable[Mapping[str, Any]]], Sequence[tuple[str, str]]], None
-]
-
-FORMATS: Mapping[str, tuple[str | None, _FormatWriter | None]] = {
-    "native": (None, None),  # labels.jsonl, which is always written
-    "coco": (COCO, write_coco),
-}
-"""The formats labels can be written in: the file's name and what writes it."""
+FORMATS: Mapping[str, type[Format]] = {each.name: each for each in (Format, CocoFormat, BopFormat)}
+"""The forms labels can be written in; the native one, ``labels.jsonl``, is always there."""
 
 
 def generate_dataset(
@@ -109,15 +99,16 @@ def generate_dataset(
         manifest=manifest or {},
     )
     check_own_folder(out)
+    wanted = [FORMATS[name](renderer) for name in asked["formats"]]
     rendered = 0
     with _locked(out, waiting):
         began_with = _begin(out, asked, batch_size, resume=resume)
         shards = Shards(out, count, began_with or batch_size)
         if began_with is not None:
-            rendered = _fill(out, shards, make_scenes, renderer, progress)
-            _finish(out, shards, asked)
+            rendered = _fill(out, shards, make_scenes, renderer, wanted, progress)
+            _finish(out, shards, asked, wanted)
         _clean(out, shards)
-    return {"out": str(out), "count": count, "rendered": rendered, "files": _files(out, asked)}
+    return {"out": str(out), "count": count, "rendered": rendered, "files": _files(out, wanted)}
 
 
 def _known(formats: Sequence[str]) -> list[str]:
@@ -190,6 +181,7 @@ def _fill(
     shards: Shards,
     make_scenes: Callable[[range], Sequence[Scene]],
     renderer: Renderer,
+    formats: Sequence[Format],
     progress: Callable[[int], None] | None,
 ) -> int:
     """Make every batch that is missing; returns how many images that took."""
@@ -198,7 +190,7 @@ def _fill(
         if not shards.is_finished(number):
             scenes, drawn = _draw(batch, make_scenes, renderer)
             with _writing(out):
-                shards.write(number, _write_batch(out, batch, scenes, drawn))
+                shards.write(number, write_batch(out, batch, scenes, drawn, formats))
             rendered += len(batch)
         if progress is not None:
             progress(batch.stop)
@@ -217,76 +209,16 @@ def _draw(
         raise RenderError(f"images {batch.start} to {batch.stop - 1}: {error}") from error
 
 
-def _write_batch(out: Path, batch: range, scenes: list[Scene], drawn: Rendered) -> list[Record]:
-    """Write the files of a batch; its records, in order."""
-    (out / IMAGES).mkdir(exist_ok=True)
-    masks = iter(_masks(drawn))
-    records = []
-    for row, (index, scene) in enumerate(zip(batch, scenes, strict=True)):
-        labels = drawn.labels[row]
-        image = f"{IMAGES}/{index:06d}.png"
-        planes, planes_sha256 = _write_planes(out, index, drawn[row : row + 1])
-        size = (drawn.images.shape[1], drawn.images.shape[2])
-        instances = []
-        for label in labels:
-            mask = next(masks)
-            if mask.box != tuple(label.box):
-                raise RenderError(
-                    f"image {index}: the box of instance {label.instance} ({label.name!r}) must be "
-                    f"that of its visible pixels, {mask.box}, got {tuple(label.box)}"
-                )
-            instances.append(Instance(label, mask.area, size, mask.runs))
-        labelled, drawn_on = sum(i.area for i in instances), np.count_nonzero(drawn.instances[row])
-        if labelled != drawn_on:
-            raise RenderError(
-                f"image {index}: every pixel of an instance must have a label, but "
-                f"{drawn_on - labelled} of {drawn_on} have none"
-            )
-        sha256 = _write(out / image, encode_png(drawn.images[row]))
-        records.append(
-            Record(index, image, sha256, size, scene, tuple(instances), planes, planes_sha256)
-        )
-    return records
-
-
-def _masks(drawn: Rendered) -> list[Mask]:
-    """The mask of every label of a batch, in order."""
-    rows = [row for row, labels in enumerate(drawn.labels) for _ in labels]
-    ids = [label.instance for labels in drawn.labels for label in labels]
-    return instance_masks(drawn.instances, rows, ids)
-
-
-def _write_planes(out: Path, index: int, drawn: Rendered) -> tuple[str | None, str | None]:
-    planes = {"depth": drawn.depth, "normals": drawn.normals}
-    offered = {name: plane[0] for name, plane in planes.items() if plane is not None}
-    if not offered:
-        return None, None
-    (out / PLANES).mkdir(exist_ok=True)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **offered)
-    name = f"{PLANES}/{index:06d}.npz"
-    return name, _write(out / name, buffer.getvalue())
-
-
-def _write(path: Path, data: bytes) -> str:
-    # Not durable: a resumed call checks every hash, and thousands of syncs take minutes; one at
-    # the end makes all of them last.
-    write_atomic(path, data, durable=False)
-    return digest(data)
-
-
-def _finish(out: Path, shards: Shards, asked: Mapping[str, Any]) -> None:
+def _finish(out: Path, shards: Shards, asked: Mapping[str, Any], formats: Sequence[Format]) -> None:
     """Join the shards into the final files, the manifest last."""
     with _writing(out):
         with replacing(out / LABELS) as file:
             for labels in shards.labels():
                 file.write((to_line(labels) + "\n").encode())
-        for name in asked["formats"]:
-            writer = FORMATS[name][1]
-            if writer is not None:
-                writer(out, shards.labels, asked["classes"])
-        joint = [LABELS, *(FORMATS[name][0] for name in asked["formats"])]
-        files = {name: file_digest(out / name) for name in joint if name is not None}
+        joint = [LABELS]
+        for each in formats:
+            joint += each.finish(out, shards, asked["classes"])
+        files = {name: file_digest(out / name) for name in joint}
         sync_all()  # once the manifest is there, the images must be too
         write_manifest(out, asked, files, shards.entries())
 
@@ -296,15 +228,11 @@ def _clean(out: Path, shards: Shards) -> None:
     with _writing(out):
         (out / MARKER).unlink(missing_ok=True)
         shards.remove()
-        for folder in (out, out / IMAGES, out / PLANES):
-            if folder.is_dir():
-                remove_temporaries(folder)
+        for folder, _, _ in os.walk(out):
+            remove_temporaries(Path(folder))
 
 
-def _files(out: Path, asked: Mapping[str, Any]) -> dict[str, str]:
+def _files(out: Path, formats: Sequence[Format]) -> dict[str, str]:
     files = {"manifest": MANIFEST, "native": LABELS, "images": IMAGES}
-    for name in asked["formats"]:
-        file = FORMATS[name][0]
-        if file is not None:
-            files[name] = file
+    files |= {each.name: each.path for each in formats if each.path is not None}
     return {role: str(out / name) for role, name in files.items()}

@@ -1,4 +1,4 @@
-"""Whether the files of a dataset are as they were written."""
+"""The files of a dataset: written, and whether they are as they were written."""
 
 from __future__ import annotations
 
@@ -7,16 +7,28 @@ from pathlib import Path
 from typing import Any
 
 from metasim.data.records import confined
-from metasim.provenance import file_digest
+from metasim.files import write_atomic
+from metasim.provenance import digest, file_digest
 
-__all__ = ["damaged", "files_of", "files_of_image"]
+__all__ = ["damaged", "files_of", "files_of_image", "write_part"]
+
+
+def write_part(path: Path, data: bytes) -> str:
+    """Write one of many files of a dataset; its SHA-256.
+
+    Not durable: a resumed call checks every hash, and thousands of syncs take minutes; one at
+    the end makes all of them last.
+    """
+    write_atomic(path, data, durable=False)
+    return digest(data)
 
 
 def files_of_image(entry: Mapping[str, Any]) -> dict[str, str]:
     """The SHA-256 of an image's files, by name, from its entry in the manifest."""
-    files = {entry["image"]: entry["sha256"]}
+    files: dict[str, str] = {entry["image"]: entry["sha256"]}
     if "planes" in entry:
         files[entry["planes"]] = entry["planes_sha256"]
+    files |= entry.get("files", {})
     return files
 
 

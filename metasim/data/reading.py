@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from metasim.data.manifest import LABELS, MANIFEST, read_manifest
 from metasim.data.pictures import BadPictureError, decode, encode_png, quiet
+from metasim.data.planes import Planes, unpack
 from metasim.data.records import Record, confined
 from metasim.errors import DataError
 from metasim.provenance import digest, file_digest
@@ -65,16 +66,24 @@ class Dataset:
                     raise DataError(f"{path} {error}") from None
         return images
 
-    def planes(self, index: int) -> dict[str, npt.NDArray[np.float32]]:
-        """Depth (H, W) and normals (H, W, 3) of one image, where the renderer offered them."""
+    def planes(self, index: int) -> Planes:
+        """What is known of each pixel of one image; nothing where the renderer offered nothing.
+
+        Returns:
+            ``depth`` float32 (H, W) and ``normals`` float32 (H, W, 3) as far as the renderer
+            offered them, and with them ``instances``, int32 (H, W), which older datasets
+            lack.
+
+        Raises:
+            DataError: when the file is missing, damaged or not the one that was written.
+        """
         record = self.records[index]
         if record.planes is None:
             return {}
         path = confined(self.folder, record.planes)
         try:
             _check_content(path, record.planes_sha256 or "")
-            with np.load(path, allow_pickle=False) as file:
-                return {key: file[key] for key in file.files}
+            return unpack(path)
         except BadPictureError as error:
             raise DataError(f"{path} {error}") from None
         except (OSError, ValueError, zipfile.BadZipFile) as error:

@@ -1,4 +1,4 @@
-"""What a renderer returned is what the contract asks for; cheap enough for every batch."""
+"""What a renderer gave is what the contract asks for; cheap enough for every batch."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from metasim.errors import RenderError
 from metasim.render.base import Label, Rendered
-from metasim.render.geometry import Camera, Pose
+from metasim.render.geometry import Camera, Mesh, Pose
 from metasim.scene.graph import Scene
 
-__all__ = ["check_rendered"]
+__all__ = ["check_meshes", "check_rendered"]
 
 _ROUNDING = 1e-4  # of rotations that were made of single precision numbers
 _UNIT = 2e-3  # by which the square of a normal's length may differ from 1
@@ -230,3 +230,39 @@ def _check_rotations(poses: Mapping[str, Pose]) -> None:
                 f"{where} must have a rotation: three rows of length 1 at right angles, with "
                 f"determinant 1; got {np.round(np.reshape(pose.rotation, (3, 3)), 4).tolist()}"
             )
+
+
+def check_meshes(meshes: Any) -> Mapping[str, Mesh]:
+    """``meshes`` if they are models by category, as a renderer's ``meshes`` must give.
+
+    Raises:
+        RenderError: naming the model, what must hold and what was got.
+    """
+    if not isinstance(meshes, Mapping):
+        raise RenderError(f"meshes() must return a mapping, got {type(meshes).__name__}")
+    for category, mesh in meshes.items():
+        if wrong := _mesh_mistake(mesh):
+            raise RenderError(f"meshes()[{category!r}] {wrong}")
+    return meshes
+
+
+def _mesh_mistake(mesh: Any) -> str:
+    """What is wrong with a model; empty where nothing is."""
+    if not isinstance(mesh, Mesh):
+        return f"must be a metasim Mesh, got {type(mesh).__name__}"
+    for name, array, dtype in (
+        ("vertices", mesh.vertices, np.float32),
+        ("faces", mesh.faces, np.int32),
+    ):
+        rows = isinstance(array, np.ndarray) and array.ndim == 2 and len(array) > 0
+        if not rows or array.dtype != dtype or array.shape[1] != 3:
+            got = f"{getattr(array, 'dtype', type(array).__name__)} {getattr(array, 'shape', '')}"
+            return f"must have {name} {np.dtype(dtype)} (N, 3), at least one, got {got}"
+    if not np.isfinite(mesh.vertices).all():
+        return "must have finite vertices, got NaN or infinity"
+    low, high = int(mesh.faces.min()), int(mesh.faces.max())
+    if low < 0 or high >= len(mesh.vertices):
+        return (
+            f"must have faces of places in its {len(mesh.vertices)} vertices, got {low} to {high}"
+        )
+    return ""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from metasim.errors import Interrupted, MetasimError, RenderError
 from metasim.render.base import Rendered, Renderer
-from metasim.render.checking import check_rendered
+from metasim.render.checking import check_meshes, check_rendered
+from metasim.render.geometry import Mesh
 from metasim.scene.graph import Scene
 
-__all__ = ["calling", "draw"]
+__all__ = ["calling", "draw", "models_of"]
 
 
 def draw(renderer: Renderer, scenes: Sequence[Scene]) -> Rendered:
@@ -25,6 +26,17 @@ def draw(renderer: Renderer, scenes: Sequence[Scene]) -> Rendered:
     with calling(f"the renderer {type(renderer).__name__}"):
         rendered = renderer.render(scenes)
     return check_rendered(rendered, scenes, renderer.image_size).copy()
+
+
+def models_of(renderer: Renderer) -> Mapping[str, Mesh]:
+    """The renderer's models by category, checked.
+
+    Raises:
+        RenderError: when the renderer raised, or broke its contract.
+    """
+    with calling(f"the renderer {type(renderer).__name__}"):
+        found = renderer.meshes()
+    return check_meshes(found)
 
 
 @contextmanager

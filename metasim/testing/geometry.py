@@ -72,9 +72,7 @@ def _listed(names: list[str]) -> str:
 
 def models_fit_poses(subject: Subject) -> None:
     """What has a pose has a model, and the other way round; a model's faces have their corners."""
-    meshes = subject.renderer.meshes()
-    for category, mesh in meshes.items():
-        _check_mesh(mesh, f"meshes()[{category!r}]")
+    meshes = subject.meshes()
     for row, labels in enumerate(subject.rendered.labels):
         for label in labels:
             require(
@@ -83,28 +81,6 @@ def models_fit_poses(subject: Subject) -> None:
                 f"meshes() has a model of its category, {label.category!r}; meshes() has "
                 f"{sorted(meshes)} and the pose is {label.pose}",
             )
-
-
-def _check_mesh(mesh: Mesh, where: str) -> None:
-    for name, array, dtype in (
-        ("vertices", mesh.vertices, np.float32),
-        ("faces", mesh.faces, np.int32),
-    ):
-        require(
-            isinstance(array, np.ndarray)
-            and array.dtype == dtype
-            and array.ndim == 2
-            and array.shape[1] == 3
-            and len(array) > 0,
-            f"{where}.{name} must be {np.dtype(dtype)} of shape (N, 3), at least one, got "
-            f"{getattr(array, 'dtype', type(array).__name__)} {getattr(array, 'shape', '')}",
-        )
-    require(bool(np.isfinite(mesh.vertices).all()), f"{where}.vertices must be finite")
-    low, high = int(mesh.faces.min()), int(mesh.faces.max())
-    require(
-        low >= 0 and high < len(mesh.vertices),
-        f"{where}.faces must be places of its {len(mesh.vertices)} vertices, got {low} to {high}",
-    )
 
 
 def boxes_agree_with_poses(subject: Subject) -> None:
@@ -252,7 +228,7 @@ def _check_slopes(
 
 def _posed(subject: Subject) -> Iterator[_Posed]:
     """Instances whose model can be put before the camera, as drawn."""
-    meshes, cameras = subject.renderer.meshes(), subject.rendered.cameras
+    meshes, cameras = subject.meshes(), subject.rendered.cameras
     for row, labels in enumerate(subject.rendered.labels):
         for label in labels:
             mesh = meshes.get(label.category)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
 
@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from metasim.errors import PluginError
 from metasim.render.base import Rendered, Renderer
-from metasim.render.checking import check_rendered
+from metasim.render.checking import check_meshes, check_rendered
+from metasim.render.geometry import Mesh
 from metasim.rng import stream
 from metasim.scene.grammar import SceneGrammar
 from metasim.scene.graph import Scene
@@ -96,6 +97,17 @@ class Subject:
         with self.footprint.watched():
             rendered = renderer.render(scenes)
         return check_rendered(rendered, scenes, renderer.image_size)
+
+    def meshes(self) -> Mapping[str, Mesh]:
+        """The renderer's models, their form checked.
+
+        Raises:
+            RenderError: when it is not that of the contract.
+        """
+        renderer = self.renderer
+        with self.footprint.watched():
+            found = renderer.meshes()
+        return check_meshes(found)
 
     def close(self) -> None:
         """Close the renderer if one is running; the next use starts another."""

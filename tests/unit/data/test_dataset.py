@@ -111,8 +111,10 @@ def test_planes_are_kept_where_offered(
     dataset = read_dataset(tmp_path / "d")
     for index in range(3):
         planes = dataset.planes(index)
-        assert list(planes) == ["depth"]
+        assert list(planes) == ["depth", "instances"]
         np.testing.assert_array_equal(planes["depth"], drawn.depth[index])
+        np.testing.assert_array_equal(planes["instances"], drawn.instances[index])
+        assert planes["instances"].dtype == np.int32
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 64])

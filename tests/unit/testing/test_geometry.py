@@ -116,13 +116,21 @@ BOX = OtherModels.models["box"]
         (posed(turned), "depth_agrees_with_poses", "must lie within its posed model"),
         (ForgetsInEmptyBatches, "planes_are_offered_alike", "got normals with no scenes"),
         (posed(lambda _: None), "models_fit_poses", "must have a pose exactly where"),
-        (modelled(box=Mesh(BOX.vertices * np.nan, BOX.faces)), "models_fit_poses", "be finite"),
+        (
+            modelled(box=Mesh(BOX.vertices * np.nan, BOX.faces)),
+            "models_fit_poses",
+            "finite",
+        ),
         (modelled(box=Mesh(BOX.vertices, BOX.faces + 1)), "models_fit_poses", "8 vertices, got 1"),
-        (modelled(box=Mesh(BOX.vertices[0], BOX.faces)), "models_fit_poses", "shape (N, 3)"),
+        (
+            modelled(box=Mesh(BOX.vertices[0], BOX.faces)),
+            "models_fit_poses",
+            "(N, 3)",
+        ),
         (
             modelled(box=Mesh(BOX.vertices, BOX.faces / 1)),
             "models_fit_poses",
-            "faces must be int32",
+            "faces int32",
         ),
         (relabelled(grown), "boxes_agree_with_poses", "full_box must lie within the posed model"),
         (
