@@ -13,7 +13,14 @@ from pathlib import Path
 import pytest
 
 from metasim import files
-from metasim.files import exclusive, is_temporary, remove_temporaries, replacing, write_atomic
+from metasim.files import (
+    exclusive,
+    is_temporary,
+    link_or_copy,
+    remove_temporaries,
+    replacing,
+    write_atomic,
+)
 
 _OVERWRITE = """
 import sys
@@ -127,6 +134,29 @@ def test_a_lock_can_be_waited_for(tmp_path: Path) -> None:
         _end(process)
     (holder,) = told
     assert holder.startswith(f"process {process.pid} on ")
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_is_linked_where_the_disk_can_and_copied_where_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    source, path = tmp_path / "source", tmp_path / "path"
+    source.write_text("new")
+    path.write_text("old")
+    if not links:
+        monkeypatch.setattr(os, "link", refused)
+    for _ in range(2):  # the second time it is the same file already
+        link_or_copy(source, path)
+        assert path.read_text() == "new"
+        assert path.samefile(source) == links
+        assert len(list(tmp_path.iterdir())) == 2
+    with pytest.raises(FileNotFoundError):
+        link_or_copy(tmp_path / "missing", path)
+    assert path.read_text() == "new"
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")

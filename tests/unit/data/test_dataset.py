@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import itertools
 import json
 import os
@@ -25,7 +26,10 @@ from metasim.data import generate_dataset, read_dataset, reading, rerender
 from metasim.errors import DataError, RenderError
 from metasim.files import exclusive
 from metasim.render import Rendered
+from metasim.rng import stream
+from metasim.scene.grammar import SceneGrammar
 from metasim.scene.graph import Scene
+from metasim.testing import SolidsRenderer
 
 Hashes = Callable[[Path], dict[str, str]]
 COUNT = 22
@@ -117,6 +121,51 @@ def test_planes_are_kept_where_offered(
         assert planes["instances"].dtype == np.int32
 
 
+def test_cameras_and_poses_come_back_as_they_were(tmp_path: Path, generate: Generate) -> None:
+    """To the last bit, where single precision numbers were given as well."""
+
+    class Single(SolidsRenderer):
+        def render(self, scenes: Sequence[Scene]) -> Rendered:
+            done = super().render(scenes)
+            labels = tuple(
+                tuple(replace(n, pose=replace(n.pose, scale=np.float32(n.pose.scale))) for n in one)
+                for one in done.labels
+            )
+            return replace(done, labels=labels)
+
+    generate(tmp_path / "d", renderer=Single((24, 32)), make_scenes=_solids)
+    drawn = Single((24, 32)).render(_solids(range(COUNT)))
+    dataset = read_dataset(tmp_path / "d")
+    for row, record in enumerate(dataset.records):
+        assert tuple(instance.label for instance in record.instances) == drawn.labels[row]
+        assert record.camera == drawn.cameras[row]
+        planes = dataset.planes(row)
+        assert list(planes) == ["depth", "normals", "instances"]
+        for name, plane in planes.items():
+            np.testing.assert_array_equal(plane, getattr(drawn, name)[row])
+            assert plane.dtype == getattr(drawn, name).dtype
+
+
+def test_what_is_not_known_is_not_written_and_older_datasets_are_read(
+    tmp_path: Path, generate: Generate, rectangles: ModuleType
+) -> None:
+    generate(tmp_path / "d", renderer=rectangles.RectangleRenderer(depth=True), count=3)
+    for line in (tmp_path / "d" / "labels.jsonl").read_text().splitlines():
+        labels = json.loads(line)
+        assert labels.keys() == {"index", "image", "width", "height", "instances"}
+        assert all({"full_box", "pose"}.isdisjoint(one) for one in labels["instances"])
+    dataset = read_dataset(tmp_path / "d")
+    older = tmp_path / "d" / str(dataset.records[0].planes)
+    np.savez_compressed(older, depth=dataset.planes(0)["depth"])
+    manifest = (tmp_path / "d" / "manifest.json").read_text()
+    written = hashlib.sha256(older.read_bytes()).hexdigest()
+    manifest = manifest.replace(str(dataset.records[0].planes_sha256), written)
+    (tmp_path / "d" / "manifest.json").write_text(manifest)
+    read = read_dataset(tmp_path / "d")
+    assert list(read.planes(0)) == ["depth"]
+    assert read.records[0].camera is None
+
+
 @pytest.mark.parametrize("batch_size", [1, 7, 64])
 def test_batches_leave_no_trace(
     tmp_path: Path, generate: Generate, hashes: Hashes, batch_size: int
@@ -205,7 +254,7 @@ def test_killed_again_and_again(tmp_path: Path, program: Path, hashes: Hashes) -
     assert hashes(out) == hashes(tmp_path / "whole")
 
 
-_STEPS = ("replace", "unlink", "mkdir", "rmdir")
+_STEPS = ("replace", "unlink", "mkdir", "rmdir", "link")
 
 
 def _killed_at(step: int, work: Callable[[], object]) -> bool:
@@ -237,10 +286,20 @@ def _killed_at(step: int, work: Callable[[], object]) -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 
 
+def _solids(indices: range) -> list[Scene]:
+    grammar = SceneGrammar.model_validate(SolidsRenderer.example)
+    return [grammar.sample(stream(5, "scene", index)) for index in indices]
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("formats", [("coco",), ("coco", "bop")])
 def test_killed_at_every_single_step(
-    tmp_path: Path, generate: Generate, rectangles: ModuleType, hashes: Hashes
+    tmp_path: Path,
+    generate: Generate,
+    rectangles: ModuleType,
+    hashes: Hashes,
+    formats: Sequence[str],
 ) -> None:
     """No moment between the first folder made and the last file removed is a bad one."""
     options = {
@@ -248,6 +307,14 @@ def test_killed_at_every_single_step(
         "batch_size": 2,
         "renderer": rectangles.RectangleRenderer(depth=True),
     }
+    if "bop" in formats:
+        options = {
+            "count": 3,
+            "batch_size": 2,
+            "renderer": SolidsRenderer((12, 16)),
+            "make_scenes": _solids,
+            "formats": formats,
+        }
     generate(tmp_path / "whole", **options)
     expected = hashes(tmp_path / "whole")
     for step in itertools.count():
