@@ -101,7 +101,11 @@ def generate(
     count: Annotated[int, typer.Option(min=1, help="How many images.")] = ...,  # type: ignore[assignment]
     out: Annotated[Path, typer.Option(help="A new folder, or that of --resume.")] = ...,  # type: ignore[assignment]
     formats: Annotated[
-        list[str] | None, typer.Option("--format", help="coco by default; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--format",
+            help="coco (the default), bop (poses, depth, models) or native; may be repeated.",
+        ),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="The run's own by default.")] = None,
     renderer: Annotated[

@@ -150,7 +150,7 @@ def generate(
             anything counts), or a grammar's file.
         count: how many images.
         out: the dataset's folder; it must be new, or with ``resume`` one begun before.
-        formats: "coco", "native".
+        formats: "coco", "bop", "native".
         seed: of the dataset; the run's own (0 for a grammar) unless given.
         renderer: what draws, instead of what the source names.
         resume: go on where a run was stopped.
@@ -159,7 +159,8 @@ def generate(
     Raises:
         ConfigError: when ``renderer`` does not know all that the source's grammar has, or what
             draws cannot draw a class of it.
-        DataError: when ``out`` is not the dataset's own.
+        DataError: when ``out`` is not the dataset's own, or the renderer does not offer what a
+            format holds.
         RunError: when the run has learned nothing yet, or what it learned is damaged.
         Interrupted: when the process was asked to stop; every finished batch is kept.
     """

@@ -187,8 +187,8 @@ In the format of the BOP benchmark, with these particulars:
   `scene_gt.json`: a point p of the model is at `cam_R_m2c (scale p) + cam_t_m2c`. Readers that
   do not know the key take it to be 1.
 - `visib_fract` counts what lies beyond the image's edge as not visible, and `px_count_valid`
-  visible pixels alone. Boxes are as wide as their pixels are many.
-- -1 stands for what is not known: `px_count_all` of what is wholly hidden, and `bbox_obj` where
-  the renderer does not tell it or there is nothing to be seen.
+  visible pixels alone. A box of one pixel is 1 wide.
+- -1 stands for what is not there or not known: boxes of nothing, `px_count_all` of what is wholly
+  hidden, and `bbox_obj` where the renderer does not tell it.
 - There are no masks of whole silhouettes (`mask/`), and no symmetries in `models_info.json`.
 """

@@ -5,8 +5,9 @@
     manifest.json               written last: with it the dataset is finished
     labels.jsonl                one line of labels for each image
     coco.json                   with the format "coco"
+    bop/...                     with the format "bop" (metasim/data/bop.py)
     images/000000.png ...
-    planes/000000.npz ...       where the renderer offers depth or normals
+    planes/000000.npz ...       where the renderer offers depth or normals: these and the ids
     .metasim-dataset.json       while unfinished: what was asked for
     .metasim-shards/0.jsonl ... while unfinished: the records of each finished batch
 """

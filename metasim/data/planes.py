@@ -16,9 +16,6 @@ __all__ = ["Planes", "offered", "pack", "unpack"]
 
 Planes = dict[str, npt.NDArray[Any]]
 
-# Of level 6, which numpy has, the files are 2 % smaller, and take half as long again to write.
-_LEVEL = 1
-
 
 def offered(rendered: Rendered) -> Planes:
     """The planes of the first image of a batch, where its renderer offers any.
@@ -35,16 +32,20 @@ def offered(rendered: Rendered) -> Planes:
     return planes
 
 
-def pack(planes: Planes) -> bytes:
-    """The planes as the bytes of a .npz file; equal ones as equal bytes."""
+def pack(planes: Planes, level: int = 1) -> bytes:
+    """The planes as the bytes of a .npz file; equal ones as equal bytes.
+
+    At level 6, which is numpy's, files are hardly smaller and take up to half as long again to
+    write (``tests/benchmarks/datasets.py``).
+    """
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, plane in planes.items():
             part = io.BytesIO()
             np.save(part, plane, allow_pickle=False)
             # A name alone, unlike a ZipInfo, would be written with the time of day.
             member = zipfile.ZipInfo(f"{name}.npy")
-            archive.writestr(member, part.getbuffer(), zipfile.ZIP_DEFLATED, _LEVEL)
+            archive.writestr(member, part.getbuffer(), zipfile.ZIP_DEFLATED, level)
     return buffer.getvalue()
 
 

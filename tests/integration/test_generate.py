@@ -23,7 +23,7 @@ from metasim.render import make_renderer
 from metasim.runs import RunDir
 from metasim.scene import SceneGrammar
 from metasim.scene.graph import Scene
-from metasim.testing import AnalyticRenderer
+from metasim.testing import AnalyticRenderer, SolidsRenderer
 
 Command = Callable[..., Any]
 ROOT = Path(__file__).parents[2]
@@ -347,3 +347,40 @@ def test_a_kind_whose_class_is_open_in_one_node_alone_has_all_its_classes_number
         with make_renderer(name) as renderer:
             found = shown_classes(grammar, renderer)
         assert found == [("digit", str(number)) for number in range(10)]
+
+
+def test_the_layout_of_bop_is_written_from_a_grammar_and_goes_on_after_a_kill(
+    metasim: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    hashes: Callable[[Path], dict[str, str]],
+) -> None:
+    def stopped(*_: Any) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    renderer = {"use": "metasim.testing:SolidsRenderer", "options": {"image_size": [24, 32]}}
+    grammar = tmp_path / "grammar.yaml"
+    grammar.write_text(yaml.safe_dump({**(SolidsRenderer.example or {}), "renderer": renderer}))
+    words = ("generate", grammar, "--count", 70, "--format", "coco", "bop")
+    made = metasim(*words, "--out", tmp_path / "a")
+    assert (made.code, made.data["files"]["bop"]) == (0, str(tmp_path / "a" / "bop"))
+    scene = tmp_path / "a" / "bop" / "train_pbr" / "000000"
+    poses = json.loads((scene / "scene_gt.json").read_text())
+    assert {gt["obj_id"] for gts in poses.values() for gt in gts} == {1, 2}
+    coco = COCO(tmp_path / "a" / "coco.json")
+    assert [c["name"] for c in coco.loadCats(coco.getCatIds())] == ["box", "crystal"]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writing, "_finish", stopped)
+        assert metasim(*words, "--out", tmp_path / "b").code == 130
+    assert metasim(*words, "--out", tmp_path / "b", "--resume").data["rendered"] == 0
+    assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
+    assert metasim(*words[:-1], "--out", tmp_path / "b", "--resume").code == 2  # without bop
+
+
+def test_a_renderer_in_the_plane_has_nothing_for_bop(metasim: Command, tmp_path: Path) -> None:
+    answer = metasim("generate", PRIOR, "--renderer", "mnist", "--count", 2, "--format", "bop",
+                     "--out", tmp_path / "d")  # fmt: skip
+    assert answer.code == 2
+    assert "MnistRenderer offers no depth and no cameras and no models" in answer.data["error"]
+    assert not (tmp_path / "d").exists()
