@@ -15,17 +15,16 @@ __all__ = [
     "heart",
     "rounded_rectangle",
     "smooth",
-    "star",
 ]
 
 Points = npt.NDArray[np.float64]
 """(P, 2) or (P, 3), millimetres."""
 
 
-def circle(radius: float, count: int, *, stretch: float = 1.0) -> Points:
-    """(count, 2): counter-clockwise from (radius, 0), ``stretch`` times as high as wide."""
+def circle(radius: float, count: int) -> Points:
+    """(count, 2): counter-clockwise from (radius, 0)."""
     angle = np.arange(count) * (2 * np.pi / count)
-    points: Points = radius * np.column_stack([np.cos(angle), stretch * np.sin(angle)])
+    points: Points = radius * np.column_stack([np.cos(angle), np.sin(angle)])
     return points
 
 
@@ -37,8 +36,11 @@ def arc(middle: tuple[float, float], radius: float, begin: float, end: float, co
 
 
 def rounded_rectangle(width: float, height: float, radius: float, corner: int = 3) -> Points:
-    """A rectangle about the origin with rounded corners, of ``corner`` points each."""
-    radius = min(radius, width / 2, height / 2)
+    """A rectangle about the origin with rounded corners, of ``corner`` points each.
+
+    Something of each side stays straight, so that no two points fall together.
+    """
+    radius = min(radius, 0.45 * width, 0.45 * height)
     x, y = width / 2 - radius, height / 2 - radius
     middles = ((x, y), (-x, y), (-x, -y), (x, -y))
     return np.concatenate(
@@ -79,14 +81,6 @@ def heart(size: float, count: int) -> Points:
     x = 16 * np.sin(angle) ** 3
     y = 13 * np.cos(angle) - 5 * np.cos(2 * angle) - 2 * np.cos(3 * angle) - np.cos(4 * angle)
     return np.column_stack([-x, y + 2.5]) * (size / 32)
-
-
-def star(radius: float, inner: float, spikes: int) -> Points:
-    """(2 * spikes, 2): a star about the origin, counter-clockwise, a spike up."""
-    angle = np.pi / 2 + np.arange(2 * spikes) * (np.pi / spikes)
-    length = np.where(np.arange(2 * spikes) % 2, inner, radius)
-    points: Points = length[:, None] * np.column_stack([np.cos(angle), np.sin(angle)])
-    return points
 
 
 def blob(width: float, height: float, power: float, count: int) -> Points:

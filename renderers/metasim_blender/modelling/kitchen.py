@@ -51,12 +51,12 @@ def mug() -> PlyMesh:
     coffee = cylinder(outer - 9, 8, 36).moved(z=132)
     glaze = revolve(_strip(outer, 14.0, height - 14), -62, 62, 14)
     loop = [
-        (-72, 0, 136),
+        (-75, 0, 136),
         (-112, 0, 146),
         (-172, 0, 122),
         (-176, 0, 70),
         (-118, 0, 36),
-        (-72, 0, 38),
+        (-75, 0, 38),
     ]
     handle = sweep(smooth(loop, 18), blob(34, 25, 2.6, 12), up=(0, 1, 0))
     sign = badge(heart(88, 28), 1.6).moved(y=90).bent(lambda p: wrapped(p, outer))
@@ -99,10 +99,10 @@ def watering_can() -> PlyMesh:
     )
     water = cylinder(radius - 11, 6, 32).moved(z=height - 8)
     hood = extrude(arc((0, 0), radius - 8, 95, 265, 18), 12, 4).moved(z=height - 1)
-    path = smooth([(52, 0, 30), (88, 0, 60), (124, 0, 108), (146, 0, 146)], 12)
+    path = smooth([(52, 0, 30), (88, 0, 60), (122, 0, 108), (143, 0, 146)], 12)
     spout = sweep(path, circle(1.0, 12), np.linspace(20, 10, 12))
     rose = lathe([(0, -6), (9, -6), (30, 18), (31, 23), (28, 27), (0, 31)], 20)
-    rose = rose.turned("y", 42).moved(145, 0, 146)
+    rose = rose.turned("y", 42).moved(142, 0, 146)
     handle = sweep(
         smooth(
             [
@@ -133,7 +133,7 @@ def watering_can() -> PlyMesh:
 
 
 def teapot() -> PlyMesh:
-    """A turquoise pot with a curved spout ahead, a brown handle behind, an orange lid."""
+    """A turquoise pot, yellow about its curved spout ahead, a brown handle behind."""
     body = lathe(
         [
             (0, 0),
@@ -158,11 +158,12 @@ def teapot() -> PlyMesh:
         up=(0, 1, 0),
     )
     handle = sweep(
-        smooth([(-70, 0, 110), (-114, 0, 142), (-160, 0, 118), (-154, 0, 64), (-80, 0, 34)], 18),
+        smooth([(-70, 0, 110), (-112, 0, 142), (-154, 0, 118), (-148, 0, 64), (-80, 0, 34)], 18),
         blob(28, 21, 2.4, 10),
         up=(0, 1, 0),
     )
-    sign = badge(blob(84, 38, 2.0, 28), 1.6).moved(y=68).bent(lambda p: wrapped(p, 90.0))
+    inner = [(70.0, 106.0), (70.0, 28.0)]
+    bib = revolve(np.array([(79, 28), (91.5, 56), (91.5, 80), (79, 106), *inner]), -80, 80, 15)
     return assemble(
         [
             (body, "#149ca3"),
@@ -170,6 +171,6 @@ def teapot() -> PlyMesh:
             (knob, "#8a3b12"),
             (spout, "#f4d58a"),
             (handle, "#6b3a1e"),
-            (sign.turned("z", -90), "#fdf3d0"),
+            (bib, "#f4d58a"),
         ]
     )

@@ -122,15 +122,14 @@ def _inward(outline: Points) -> Points:
 
 def box(x: float, y: float, z: float, bevel: float, corner: int = 3) -> Solid:
     """A box about the origin, all its edges rounded by ``bevel`` millimetres."""
-    bevel = min(bevel, x / 2, y / 2, z / 2)
+    bevel = min(bevel, 0.45 * x, 0.45 * y, 0.45 * z)
     turns = np.radians(np.linspace(0, 90, corner))
     heights, insets = z / 2 - bevel * (1 - np.sin(turns)), bevel * (1 - np.cos(turns))
     levels = [*zip(-heights[::-1], insets[::-1], strict=True), *zip(heights, insets, strict=True)]
-    tiny = 1e-3  # so that no two corners of the smallest outline fall together
     rings = [
         np.column_stack(
             [
-                rounded_rectangle(x - 2 * inset, y - 2 * inset, bevel - inset + tiny, corner),
+                rounded_rectangle(x - 2 * inset, y - 2 * inset, bevel - 0.65 * inset, corner),
                 np.full(4 * corner, height),
             ]
         )

@@ -82,18 +82,14 @@ def loft(
     vertices = [rings.reshape(-1, 3)]
     if not closed:
         top = (count - 1) * corners
-        hubs = [np.mean(ring, 0) if hub is None else hub for ring, hub in _ends(rings, first, last)]
-        vertices.append(np.asarray(hubs, np.float64))
+        ends = ((rings[0], first), (rings[-1], last))
+        vertices += [
+            np.mean(ring, 0)[None] if hub is None else np.array([hub]) for ring, hub in ends
+        ]
         hub = np.full(corners, count * corners)
         faces.append(np.column_stack([hub, after, here]))
         faces.append(np.column_stack([hub + 1, top + here, top + after]))
     return _outward(np.concatenate(vertices), np.concatenate(faces))
-
-
-def _ends(
-    rings: Points, first: Sequence[float] | None, last: Sequence[float] | None
-) -> tuple[tuple[Points, Sequence[float] | None], ...]:
-    return (rings[0], first), (rings[-1], last)
 
 
 def _outward(vertices: Points, faces: npt.NDArray[np.int64]) -> Solid:

@@ -1,0 +1,252 @@
+"""What a PLY file holds, column by column, whatever its elements mean.
+
+Layout: a header in ASCII that names elements ("vertex", "face", others) with their counts and
+properties, then the rows of each element, as text or as bytes without padding. A property is
+a number or a list, which is a count followed by as many numbers (Turk, 1994).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from metasim.errors import DataError
+
+__all__ = ["Column", "PlyTable", "read_table"]
+
+_TYPES = {
+    **{"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4"},
+    **{"int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4"},
+    **{"float": "f4", "double": "f8", "float32": "f4", "float64": "f8"},
+}
+_ORDERS = {"binary_little_endian": "<", "binary_big_endian": ">"}
+_HEADER = 1 << 16  # bytes within which a header must end
+
+Numbers = npt.NDArray[np.float64]
+Column = Numbers | list[Numbers]
+"""The values of a property: (rows,), or of a list one array a row."""
+
+
+@dataclass(frozen=True)
+class PlyTable:
+    """The rows of a PLY file.
+
+    Attributes:
+        elements: columns by the names of an element and of a property.
+        texture: the name of the texture's file; empty where the file tells none.
+    """
+
+    elements: dict[str, dict[str, Column]]
+    texture: str
+
+
+@dataclass(frozen=True)
+class _Property:
+    name: str
+    type: str
+    counted_by: str = ""  # the type of a list's count; empty for a number
+
+
+@dataclass(frozen=True)
+class _Element:
+    name: str
+    count: int
+    properties: list[_Property]
+
+
+def read_table(data: bytes, name: str) -> PlyTable:
+    """All rows of a PLY file.
+
+    Args:
+        data: what the file holds.
+        name: what errors call it.
+
+    Raises:
+        DataError: when it is not PLY, is truncated or too long.
+    """
+    lines, start = _header_lines(data, name)
+    form, elements, texture = _header(lines, name)
+    body: _Body = _Text(data[start:], name) if form == "ascii" else _Bytes(data, start, form)
+    found = {element.name: _columns(body, element, name) for element in elements}
+    if body.left > 0:
+        raise DataError(
+            f"{name} must end with the last row that its header declares, got {body.left} "
+            f"{body.unit} more; write it again (was it copied as text?)"
+        )
+    return PlyTable(found, texture)
+
+
+# --- the header ---------------------------------------------------------------------------
+
+
+def _header_lines(data: bytes, name: str) -> tuple[list[str], int]:
+    """The lines before ``end_header``, and where the rows begin."""
+    if data[:3] != b"ply" or data[3:4] not in (b"\n", b"\r"):
+        raise DataError(f"{name} must be a PLY file, which begins with 'ply', got {data[:8]!r}")
+    end = data.find(b"end_header", 0, _HEADER)
+    if end < 0:
+        raise DataError(f"{name} must have a header that ends with 'end_header'; is it complete?")
+    start = end + len(b"end_header")
+    start += 2 if data[start : start + 2] == b"\r\n" else 1
+    return data[:end].decode("utf-8", "replace").splitlines(), start
+
+
+def _header(lines: Sequence[str], name: str) -> tuple[str, list[_Element], str]:
+    """The format, the elements and the texture's file."""
+    form, texture = "", ""
+    elements: list[_Element] = []
+    for line in lines[1:]:
+        match line.split():
+            case ["format", kind, "1.0"] if kind == "ascii" or kind in _ORDERS:
+                form = kind
+            case ["comment", "TextureFile", _, *_]:
+                texture = line.split(maxsplit=2)[2].strip()
+            case ["comment" | "obj_info", *_] | []:
+                pass
+            case ["element", what, count] if count.isdecimal():
+                elements.append(_Element(what, int(count), []))
+            case ["property", type_, what] if elements and type_ in _TYPES:
+                elements[-1].properties.append(_Property(what, type_))
+            case ["property", "list", counted, type_, what] if elements and _TYPES.keys() >= {
+                counted,
+                type_,
+            }:
+                elements[-1].properties.append(_Property(what, type_, counted))
+            case _:
+                raise DataError(f"{name} has a header line that is not understood: {line!r}")
+    if not form:
+        raise DataError(f"{name} must name its format in the header; is it complete?")
+    return form, elements, texture
+
+
+# --- the rows -----------------------------------------------------------------------------
+
+
+class _Body(Protocol):
+    """What comes after the header, read from front to back."""
+
+    at: int
+    unit: str
+
+    @property
+    def left(self) -> int:
+        """How much is left, in ``unit``."""
+        ...
+
+    def take(self, types: Sequence[str], rows: int) -> list[Numbers] | None:
+        """The next rows of numbers of these types by column; None if too few are left."""
+        ...
+
+
+class _Bytes:
+    unit = "bytes"
+
+    def __init__(self, data: bytes, start: int, form: str) -> None:
+        self._data, self.at, self._order = data, start, _ORDERS[form]
+
+    @property
+    def left(self) -> int:
+        return len(self._data) - self.at
+
+    def take(self, types: Sequence[str], rows: int) -> list[Numbers] | None:
+        row = np.dtype([(str(i), self._order + _TYPES[type_]) for i, type_ in enumerate(types)])
+        if rows * row.itemsize > self.left:
+            return None
+        if not rows * row.itemsize:
+            return [np.zeros(0) for _ in types]
+        table = np.frombuffer(self._data, row, rows, self.at)
+        self.at += rows * row.itemsize
+        return [table[str(i)].astype(np.float64) for i in range(len(types))]
+
+
+class _Text:
+    unit = "numbers"
+
+    def __init__(self, data: bytes, name: str) -> None:
+        try:
+            self._numbers = np.fromiter(map(float, data.split()), np.float64)
+        except ValueError as error:
+            raise DataError(f"{name} must hold numbers after its header: {error}") from error
+        self.at = 0
+
+    @property
+    def left(self) -> int:
+        return len(self._numbers) - self.at
+
+    def take(self, types: Sequence[str], rows: int) -> list[Numbers] | None:
+        count = rows * len(types)
+        if count > self.left:
+            return None
+        table = self._numbers[self.at : self.at + count].reshape(rows, len(types))
+        self.at += count
+        return list(table.T)
+
+
+def _columns(body: _Body, element: _Element, name: str) -> dict[str, Column]:
+    """The rows of an element by property."""
+    start = body.at
+    columns = _even(body, element)
+    if columns is None:  # lists of several lengths, or something is wrong
+        body.at = start
+        columns = _uneven(body, element, name)
+    return columns
+
+
+def _even(body: _Body, element: _Element) -> dict[str, Column] | None:
+    """All rows at once; None where the lists of one are not as long as the first row's."""
+    start, lengths = body.at, []
+    for one in element.properties:
+        length = _length(body, one) if element.count else 0
+        if length is None or body.take([one.type] * length, 1) is None:
+            return None
+        lengths.append(length)
+    body.at = start
+    types: list[str] = []
+    for one, length in zip(element.properties, lengths, strict=True):
+        types += [one.counted_by] * bool(one.counted_by) + [one.type] * length
+    table = body.take(types, element.count)
+    if table is None:
+        return None
+    columns: dict[str, Column] = {}
+    rest = iter(table)
+    for one, length in zip(element.properties, lengths, strict=True):
+        if one.counted_by and (next(rest) != length).any():
+            return None
+        inside = [next(rest) for _ in range(length)]
+        stacked = np.column_stack(inside) if inside else np.empty((element.count, 0))
+        columns[one.name] = list(stacked) if one.counted_by else stacked.ravel()
+    return columns
+
+
+def _uneven(body: _Body, element: _Element, name: str) -> dict[str, Column]:
+    """Row by row."""
+    values: dict[str, list[Numbers]] = {one.name: [] for one in element.properties}
+    for row in range(element.count):
+        for one in element.properties:
+            length = _length(body, one)
+            found = None if length is None else body.take([one.type] * length, 1)
+            if found is None:
+                raise DataError(
+                    f"{name} must have {element.count} whole rows of the element {element.name!r} "
+                    f"as its header says, got {row}; it is truncated or damaged: write or fetch "
+                    "it again"
+                )
+            values[one.name].append(np.asarray([column[0] for column in found]))
+    return {
+        one.name: values[one.name] if one.counted_by else np.concatenate(values[one.name])
+        for one in element.properties
+    }
+
+
+def _length(body: _Body, one: _Property) -> int | None:
+    """How many numbers come next; None where fewer are left, or what counts them is no count."""
+    if not one.counted_by:
+        return 1
+    counted = body.take([one.counted_by], 1)
+    if counted is None or not 0 <= counted[0][0] <= body.left:
+        return None
+    return int(counted[0][0]) if counted[0][0].is_integer() else None
