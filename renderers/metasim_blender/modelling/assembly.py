@@ -38,5 +38,5 @@ def assemble(parts: Sequence[Part], standing: float = 1.0) -> PlyMesh:
     lowest = vertices[:, 2].min()
     base = vertices[vertices[:, 2] < lowest + standing, :2]
     middle = (base.min(0) + base.max(0)) / 2
-    vertices = np.round(vertices - (*middle, lowest), 2)
+    vertices = np.round(vertices - (*middle, lowest), 2) + 0.0  # which makes a 0 of -0
     return PlyMesh(vertices.astype(np.float32), faces.astype(np.int32), colours)

@@ -59,7 +59,7 @@ def mug() -> PlyMesh:
         (-75, 0, 38),
     ]
     handle = sweep(smooth(loop, 18), blob(34, 25, 2.6, 12), up=(0, 1, 0))
-    sign = badge(heart(88, 28), 1.6).moved(y=90).bent(lambda p: wrapped(p, outer))
+    sign = badge(heart(87, 28), 1.6).moved(y=90).bent(lambda p: wrapped(p, outer))
     stem = smooth([(20, -14, 126), (56, -38, 186), (84, -58, 226), (100, -70, 240)], 9)
     spoon = sweep(stem, blob(2, 1.2, 2.4, 10), (7, 7, 7, 8, 10, 12, 13, 11, 6))
     return assemble(
@@ -158,7 +158,7 @@ def teapot() -> PlyMesh:
         up=(0, 1, 0),
     )
     handle = sweep(
-        smooth([(-70, 0, 110), (-112, 0, 142), (-154, 0, 118), (-148, 0, 64), (-80, 0, 34)], 18),
+        smooth([(-70, 0, 110), (-110, 0, 142), (-150, 0, 118), (-145, 0, 64), (-80, 0, 34)], 18),
         blob(28, 21, 2.4, 10),
         up=(0, 1, 0),
     )
