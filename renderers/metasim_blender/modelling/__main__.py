@@ -8,7 +8,7 @@ from pathlib import Path
 from metasim_blender.modelling.catalogue import MODELS
 from metasim_blender.ply import write_ply
 
-COMMENTS = (
+_COMMENTS = (
     "millimetres, z up, +x ahead",
     "made by python -m metasim_blender.modelling; licence Apache-2.0",
 )
@@ -19,9 +19,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="metasim_blender.modelling", description=__doc__)
     parser.add_argument("folder", type=Path, help="where to write")
     folder: Path = parser.parse_args().folder
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, make in MODELS.items():
-        write_ply(folder / f"{name}.ply", make(), COMMENTS)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, make in MODELS.items():
+            write_ply(folder / f"{name}.ply", make(), _COMMENTS)
+    except OSError as error:
+        parser.error(f"the folder must be one that can be written to: {error}")
 
 
 if __name__ == "__main__":

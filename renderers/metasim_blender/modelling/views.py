@@ -37,21 +37,24 @@ def views(mesh: PlyMesh, yaws: npt.NDArray[np.float64]) -> Views:
     """Unlit views from 45 degrees above, without perspective, of a table 1 m wide.
 
     Args:
-        mesh: with colours; millimetres, standing in the middle of the table.
+        mesh: millimetres, standing in the middle of the table; white where it has no colours.
+            What lies beyond the image is not shown.
         yaws: (Y,), degrees.
 
     Returns:
         (Y, 64, 64, 4) in [0, 1]: colour times coverage, and coverage.
     """
     points, colours = _cloud(mesh)
-    images = np.zeros((len(yaws), (_SIDE * _FINER) ** 2, 4), np.float32)
+    side = _SIDE * _FINER
+    images = np.zeros((len(yaws), side**2, 4), np.float32)
     for image, yaw in zip(images, np.radians(yaws), strict=True):
         x = np.cos(yaw) * points[:, 0] - np.sin(yaw) * points[:, 1]
         y = np.sin(yaw) * points[:, 0] + np.cos(yaw) * points[:, 1]
         up, near = (y + points[:, 2]) / np.sqrt(2), (points[:, 2] - y) / np.sqrt(2)
-        column, row = (np.floor((v / _TABLE + 0.5) * _SIDE * _FINER).astype(int) for v in (x, -up))
-        order = np.argsort(near)  # the nearest point of each sample is written last
-        image[(row * _SIDE * _FINER + column)[order]] = colours[order]
+        column, row = (np.floor((v / _TABLE + 0.5) * side).astype(int) for v in (x, -up))
+        inside = np.flatnonzero((np.minimum(column, row) >= 0) & (np.maximum(column, row) < side))
+        order = inside[np.argsort(near[inside])]  # the nearest of each sample is written last
+        image[(row * side + column)[order]] = colours[order]
     fine = images.reshape(-1, _SIDE, _FINER, _SIDE, _FINER, 4)
     coarse: Views = fine.mean((2, 4), dtype=np.float32)
     return coarse
@@ -59,7 +62,7 @@ def views(mesh: PlyMesh, yaws: npt.NDArray[np.float64]) -> Views:
 
 def _cloud(mesh: PlyMesh) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]:
     """Points all over the surface (P, 3), and their colours (P, 4) in [0, 1] with a 1."""
-    assert mesh.colours is not None
+    painted = np.full(mesh.vertices.shape, 255) if mesh.colours is None else mesh.colours
     corners = mesh.vertices[mesh.faces].astype(np.float64)
     longest = np.linalg.norm(corners - np.roll(corners, 1, 1), axis=2).max(1)
     steps = np.ceil(longest / _SPACING).astype(int) + 1
@@ -70,7 +73,7 @@ def _cloud(mesh: PlyMesh) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float
         inside = i + j <= count
         weights = np.column_stack([i[inside], j[inside], count - i[inside] - j[inside]]) / count
         points.append((weights @ corners[chosen]).reshape(-1, 3))
-        shade = mesh.colours[mesh.faces[chosen]] / np.float32(255)
+        shade = painted[mesh.faces[chosen]] / np.float32(255)
         colours.append((weights @ shade).reshape(-1, 3))
     found = np.concatenate(colours)
     return np.concatenate(points), np.column_stack([found, np.ones(len(found))]).astype(np.float32)
@@ -92,7 +95,7 @@ def asymmetry(mesh: PlyMesh, step: float = 7.5) -> Asymmetry:
     """How well a model's yaw can be told from its views.
 
     Args:
-        mesh: with colours.
+        mesh: as for :func:`views`.
         step: degrees between the yaws that are compared; a whole turn is a multiple.
     """
     found = differences(views(mesh, np.arange(0.0, 360.0, step)))

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,15 @@ def test_the_files_are_what_the_script_writes(tmp_path):
     subprocess.run(command, check=True, cwd=FOLDER.parents[1])
     made = {path.name: path.read_bytes() for path in (tmp_path / "made").iterdir()}
     assert made == {path.name: path.read_bytes() for path in FOLDER.glob("*.ply")}
+
+
+def test_a_folder_that_cannot_be_written_to_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    command = [sys.executable, "-m", "metasim_blender.modelling", str(tmp_path / "file")]
+    done = subprocess.run(command, cwd=FOLDER.parents[1], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "must be one that can be written to" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_at_least_eight_models_are_there_and_told_of():
@@ -139,6 +149,13 @@ def test_views_show_the_model_where_and_as_large_as_it_is():
     assert (rows, columns) == pytest.approx((32, 32), abs=0.3)
     np.testing.assert_allclose(side[..., 0], cover, atol=1e-5)
     assert side[..., 1:3].max() == 0
+
+
+def test_what_lies_beyond_the_image_is_not_shown():
+    mesh = assemble([(box(3000, 30, 20, 2), "#ff0000")])
+    (along,) = views(replace(mesh, colours=None), np.array([0.0]))
+    assert along[..., 3].sum(1).max() == pytest.approx(64, abs=0.1)
+    np.testing.assert_allclose(along[..., 1], along[..., 3], atol=1e-5)
 
 
 def test_views_hide_what_is_behind():
