@@ -13,8 +13,9 @@ from typing import Any
 from metasim.config import Experiment, differences, load_experiment
 from metasim.errors import RunError
 from metasim.learn.kept import clear
+from metasim.learn.options import AutoGradient
 from metasim.provenance import code_differences, collect, continued, digest, option_files
-from metasim.render.plugins import code_of
+from metasim.render.plugins import code_of, load_renderer
 from metasim.runs import RunDir
 
 __all__ = [
@@ -86,6 +87,7 @@ def admit(path: Path, overrides: Sequence[str] = (), *, other_code: bool = False
         )
     if run.ended:
         return Resumption(run, changed)
+    _refuse_another_gradient(experiment, changed)
     now = collect(renderers=renderer_code(experiment), files=renderer_files(experiment))
     differing = code_differences(run.read_provenance(), now)
     if differing and not other_code:
@@ -96,6 +98,21 @@ def admit(path: Path, overrides: Sequence[str] = (), *, other_code: bool = False
             f"metasim train --resume {run.path} --other-code"
         )
     return Resumption(run, changed, now if differing else None)
+
+
+def _refuse_another_gradient(experiment: Experiment, changed: Experiment) -> None:
+    """Refuse to move a renderer into workers, or out of them, where that decides the gradient."""
+    spec = experiment.renderer
+    moved = (spec.workers is None) != (changed.renderer.workers is None)
+    auto = isinstance(experiment.gradient, AutoGradient)
+    found = load_renderer(spec.use, spec.folder) if moved and auto else None
+    if found and not found.isolated and callable(getattr(found, "render_tensor", None)):
+        now = "has" if spec.workers else "has no"
+        raise RunError(
+            f"a resumed run must keep its gradient, but {spec.use!r} offers one only in metasim's "
+            "own process, so that renderer.workers decides what gradient 'auto' takes, and the "
+            f"run {now} workers; leave that so, or start a new run"
+        )
 
 
 def renderer_code(experiment: Experiment) -> dict[str, dict[str, str]]:
@@ -135,7 +152,8 @@ def refuse_another(wanted: Experiment, path: Path, given: Sequence[str]) -> None
     refuse_edited_config(run)
     made = load_experiment(run.config_path, files=False)
     asked = [setting.partition("=")[0] for setting in given]
-    differing = differences(wanted, made, ignore=["output", *asked])
+    free = ["output", "renderer.workers", "target.renderer.workers", *asked]
+    differing = differences(wanted, made, ignore=free)
     if differing:
         listed = ", ".join(differing[:8]) + (", ..." if len(differing) > 8 else "")
         raise RunError(

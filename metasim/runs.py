@@ -7,7 +7,7 @@
         checkpoints/step-00000120.pt ...
         progress/mmd.png ...
         images/target/  images/first/  images/most_recent/  images/epoch-0005/ ...
-        tensorboard/  drawn/ (until the first checkpoint)
+        tensorboard/  drawn/ (until the first checkpoint)  quarantine/scene-<digest>.json
 
 A run is never overwritten. Files are written by rename, so a kill or a full disk leaves
 each as it was. Nothing is removed but ``drawn/``, once a checkpoint holds what came of it.
@@ -157,6 +157,21 @@ class RunDir(RunFolder):
     def write_report(self, html: str) -> None:
         """Write the report."""
         self._write(self.report_path, html)
+
+    def write_quarantined(self, digest: str, scene: Mapping[str, Any], why: str) -> Path:
+        """Write a scene that ends every process which draws it.
+
+        Args:
+            digest: of the scene, for the file's name.
+            scene: as ``Scene.to_json`` gives it.
+            why: what is known of it, for people.
+        """
+        folder = self.path / "quarantine"
+        with self._telling(folder):
+            folder.mkdir(exist_ok=True)
+        path = folder / f"scene-{plain(digest, 'digest of a scene')}.json"
+        self._write(path, _pretty({"scene": scene, "why": why}))
+        return path
 
     # --- metrics ---------------------------------------------------------------------------
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from functools import cached_property
 from typing import Any
 
 from metasim.config import Experiment, ImagesTarget
-from metasim.errors import Interrupted, RunError
+from metasim.errors import Interrupted, RenderError, RunError
 from metasim.judgement import SHOWN, Judge, metrics_line
 from metasim.labelled import Labelled, load_validation
 from metasim.learn.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
@@ -119,7 +120,11 @@ class Session:
         """
         if self.run.ended:
             return self.run.read_summary()
-        with self._listening(), closing(self.events) if self.events else nullcontext():
+        with (
+            self._listening(),
+            closing(self.events) if self.events else nullcontext(),
+            self._keeping_scenes(),
+        ):
             target = load_target(self.experiment, self.renderer.image_size, self.progress)
             self.target, self.judge = target, Judge(self.experiment, self.codec, target)
             # Before hours of rendering, as it may be unfit.
@@ -130,6 +135,18 @@ class Session:
                 self._begin()
             clear(self.kept.folder)  # the checkpoint holds what they were drawn for
             return self._conclude(self._train())
+
+    @contextmanager
+    def _keeping_scenes(self) -> Iterator[None]:
+        """Write the scenes that end their renderer's processes, for whoever is to find out why."""
+        try:
+            yield
+        except RenderError as error:
+            for scene in error.scenes:
+                text = json.dumps(scene, sort_keys=True)
+                path = self.run.write_quarantined(digest(text.encode())[:16], scene, str(error))
+                error.args = (f"{error}\nthe scene is kept in {path}",)
+            raise
 
     # --- the parts of a run ----------------------------------------------------------------
 

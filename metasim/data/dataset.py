@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from metasim.data.writing import write_batch
 from metasim.errors import DataError, RenderError, did_you_mean
 from metasim.files import exclusive, remove_temporaries, replacing, sync_all, write_atomic
 from metasim.provenance import file_digest
+from metasim.render.ahead import in_turn
 from metasim.render.base import Rendered, Renderer
 from metasim.render.drawing import draw
 from metasim.scene.graph import Scene
@@ -186,27 +188,44 @@ def _fill(
 ) -> int:
     """Make every batch that is missing; returns how many images that took."""
     rendered = 0
-    for number, batch in enumerate(shards.batches):
-        if not shards.is_finished(number):
-            scenes, drawn = _draw(batch, make_scenes, renderer)
+    told = progress or (lambda done: None)
+    with closing(in_turn(renderer, _missing(shards, make_scenes, renderer, told))) as batches:
+        for number, scenes, drawn in batches:
+            batch = shards.batches[number]
             with _writing(out):
                 shards.write(number, write_batch(out, batch, scenes, drawn, formats))
             rendered += len(batch)
-        if progress is not None:
-            progress(batch.stop)
+            told(batch.stop)
     return rendered
 
 
-def _draw(
-    batch: range, make_scenes: Callable[[range], Sequence[Scene]], renderer: Renderer
-) -> tuple[list[Scene], Rendered]:
-    scenes = list(make_scenes(batch))
-    if len(scenes) != len(batch):
-        raise ValueError(f"make_scenes must give {len(batch)} scenes, got {len(scenes)}")
+_Drawn = tuple[int, list[Scene], Rendered]
+
+
+def _missing(
+    shards: Shards,
+    make_scenes: Callable[[range], Sequence[Scene]],
+    renderer: Renderer,
+    told: Callable[[int], None],
+) -> Iterator[Callable[[], _Drawn]]:
+    """What draws each batch that is missing; it gives the batch's number, scenes and images."""
+    for number, batch in enumerate(shards.batches):
+        if shards.is_finished(number):
+            told(batch.stop)
+            continue
+        scenes = list(make_scenes(batch))
+        if len(scenes) != len(batch):
+            raise ValueError(f"make_scenes must give {len(batch)} scenes, got {len(scenes)}")
+        yield partial(_draw, number, batch, scenes, renderer)
+
+
+def _draw(number: int, batch: range, scenes: list[Scene], renderer: Renderer) -> _Drawn:
     try:
-        return scenes, draw(renderer, scenes)
+        return number, scenes, draw(renderer, scenes)
     except RenderError as error:
-        raise RenderError(f"images {batch.start} to {batch.stop - 1}: {error}") from error
+        told = RenderError(f"images {batch.start} to {batch.stop - 1}: {error}")
+        told.scenes = error.scenes
+        raise told from error
 
 
 def _finish(out: Path, shards: Shards, asked: Mapping[str, Any], formats: Sequence[Format]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -106,7 +107,8 @@ class Crew:
         self.hello: Mapping[str, Any] | None = None
         self.closing_error: MetasimError | None = None
         self._transport = transport
-        self._leaving: dict[Worker, float] = {}
+        self._leaving: dict[Worker, tuple[float, bool]] = {}  # until when, and whether killed
+        self._heard: deque[Event] = deque()
         self._failed_starts = self._number = 0
 
     # --- coming and going ------------------------------------------------------------------
@@ -125,8 +127,12 @@ class Crew:
         """End whoever has something to do, whatever it is."""
         for member in list(self.members.values()):
             if member.jobs:
-                self._let_go(member)
-                member.worker.kill()
+                self._drop(member)
+
+    def drop_all(self) -> None:
+        """End everybody; others are started when there is something to do again."""
+        for member in list(self.members.values()):
+            self._drop(member)
 
     def leave(self) -> None:
         """Have all workers close their renderers, and wait until they have ended."""
@@ -136,9 +142,13 @@ class Crew:
         while self._leaving:
             deque(self.attend(), maxlen=0)
 
-    def _let_go(self, member: Member) -> None:
+    def _let_go(self, member: Member, *, killed: bool = False) -> None:
+        self._leaving[member.worker] = time.monotonic() + _LEAVING, killed
         del self.members[member.worker]
-        self._leaving[member.worker] = time.monotonic() + _LEAVING
+
+    def _drop(self, member: Member) -> None:
+        self._let_go(member, killed=True)
+        member.worker.kill()
 
     def _retire(self, member: Member) -> None:
         self._let_go(member)
@@ -149,9 +159,16 @@ class Crew:
     def free(self, jobs: int) -> Iterator[Member]:
         """Those that have so many jobs and may have another."""
         for member in list(self.members.values()):
-            full = member.retiring or (jobs and (member.near or self._is_worn(member)))
+            full = member.retiring or (jobs and member.near) or not self.room(member)
             if member.ready and len(member.jobs) == jobs and not full:
                 yield member
+
+    def room(self, member: Member) -> int:
+        """How many images a worker may be asked for, until it is replaced."""
+        most = self.options.recycle.renders
+        if most is None:
+            return sys.maxsize
+        return max(0, most - member.renders - sum(len(chunk or ()) for _, chunk in member.jobs))
 
     def give(self, member: Member, chunk: Chunk | None, message: Mapping[str, Any]) -> None:
         """Give a worker a job."""
@@ -168,8 +185,9 @@ class Crew:
             MetasimError: what a renderer's constructor raised.
             PluginError: when workers cannot be started.
         """
-        for event in self._transport.wait(self._patience()):
-            yield from self._see_to(event)
+        self._heard += self._transport.wait(0 if self._heard else self._patience())
+        while self._heard:  # what is not seen to now, as an error is told first, is the next time
+            yield from self._see_to(self._heard.popleft())
         self._watch()
 
     def _see_to(self, event: Event) -> Iterator[Done | Lost]:
@@ -215,7 +233,7 @@ class Crew:
         if bound is not None:
             taken = member.worker.resident() or 0
             member.near = taken > _NEAR * bound
-        member.retiring = self._is_worn(member) or (bound is not None and taken > bound)
+        member.retiring = not self.room(member) or (bound is not None and taken > bound)
         if member.retiring and not member.jobs and member.worker in self.members:
             self._retire(member)
             self.fill_up()
@@ -246,30 +264,30 @@ class Crew:
         """Seconds until something is to be seen to, whatever the workers tell."""
         if any(member.jobs for member in self.members.values()) and self._bound() is not None:
             return _LOOKING
-        deadlines = [
-            *self._leaving.values(),
-            *filter(None, map(self._deadline, self.members.values())),
-        ]
+        deadlines = [deadline for deadline, _ in self._leaving.values()]
+        deadlines += filter(None, map(self._deadline, self.members.values()))
         return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
 
     def _deadline(self, member: Member) -> float | None:
         """When what a worker does has taken too long; None where it does nothing."""
+        if member.killed:
+            return None
         if not member.ready:
             return member.since + self.options.start
         return member.since + self.options.timeout if member.jobs else None
 
     def _watch(self) -> None:
         now = time.monotonic()
-        for worker, deadline in self._leaving.items():
-            if now > deadline:
+        for worker, (deadline, killed) in list(self._leaving.items()):
+            if now > deadline and killed:
+                del self._leaving[worker]  # it must have ended, and that was missed
+            elif now > deadline:
+                self._leaving[worker] = now + _LEAVING, True
                 worker.kill()
-                self._leaving[worker] = now + _LEAVING
         for member in self.members.values():
-            if member.killed:
-                continue
             if now > (self._deadline(member) or now):
                 self._end_hanging(member)
-            elif member.jobs:
+            elif member.jobs and not member.killed:
                 self._end_grown(member)
 
     def _end_hanging(self, member: Member) -> None:
@@ -298,12 +316,6 @@ class Crew:
     def _bound(self) -> float | None:
         memory = self.options.recycle.memory
         return None if memory is None else memory * _MIB
-
-    def _is_worn(self, member: Member) -> bool:
-        """Whether a worker will have drawn as many images as it is to draw."""
-        most = self.options.recycle.renders
-        asked = sum(len(chunk or ()) for _, chunk in member.jobs)
-        return most is not None and member.renders + asked >= most
 
 
 def with_log(message: str, log: str) -> str:

@@ -13,7 +13,7 @@ import sys
 import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +65,16 @@ class LocalWorker:
         found: Mapping[str, Any],
         task: Mapping[str, Any],
     ) -> None:
-        self._shelves = [Shelf(nameless_file()) for _ in range(2)]
-        self._log = nameless_file()
-        weakref.finalize(self, os.close, self._log)
+        held = ExitStack()
+        # However this object is lost: what it holds goes, and the lifeline ends the process.
+        self._let_go = weakref.finalize(self, held.close)
+        self._shelves = [held.enter_context(closing(Shelf(nameless_file()))) for _ in range(2)]
+        self._log, self._last_words = nameless_file(), ""
+        held.callback(os.close, self._log)
         _append_only(self._log)
-        self.stream, theirs = socket.socketpair()
-        lifeline, held = os.pipe()
-        # Closed with this object, too, however that is lost: it ends the process.
-        self._let_die = weakref.finalize(self, os.close, held)
+        self.stream, theirs = map(held.enter_context, socket.socketpair())
+        lifeline, end = os.pipe()
+        held.callback(os.close, end)
         handles = (lifeline, theirs.fileno(), *(shelf.handle for shelf in self._shelves))
         told = {"lifeline": lifeline, "channel": theirs.fileno(), "shelves": handles[2:], **found}
         try:
@@ -89,11 +91,15 @@ class LocalWorker:
             os.close(lifeline)
             theirs.close()
         self.stream.setblocking(False)
-        self.exit = os.pidfd_open(self.process.pid) if hasattr(os, "pidfd_open") else -1
+        self.exit = -1
+        if hasattr(os, "pidfd_open"):
+            self.exit = os.pidfd_open(self.process.pid)
+            held.callback(os.close, self.exit)
         self.silent_since: float | None = None
         self._outgoing = bytearray(wire.frame(task))
         self._frames = wire.Frames()
         self._last: MetasimError | None = None
+        self._how = ""
         self._send()
 
     # --- what a pool asks of it ------------------------------------------------------------
@@ -125,11 +131,18 @@ class LocalWorker:
 
     def log(self) -> str:
         """See :class:`metasim.render.transport.Worker`."""
+        if not self._let_go.alive:
+            return self._last_words
         size = os.fstat(self._log).st_size
         text = os.pread(self._log, _TAIL, max(0, size - _TAIL))
         return text.decode(errors="replace").strip()
 
     # --- what its transport asks of it -----------------------------------------------------
+
+    def end_silent(self) -> None:
+        """Kill it since nothing can be said to it any more."""
+        self._how = "let go of its connection and was killed"
+        self.kill()
 
     @property
     def sending(self) -> bool:
@@ -177,7 +190,7 @@ class LocalWorker:
         self.kill()  # what it has started may be there still
         code = self.process.wait()
         self.close()
-        return Ended(self, _how(code), self._last)
+        return Ended(self, self._how or _how(code), self._last)
 
     def _shorten_log(self) -> None:
         if os.fstat(self._log).st_size > _LONGEST_LOG:
@@ -186,21 +199,16 @@ class LocalWorker:
             os.write(self._log, kept.encode() + b"\n")
 
     def close(self) -> None:
-        """Kill it unless it has ended, and let go of all but its log."""
+        """Kill it unless it has ended, and let go of all but the end of its log."""
         self.kill()
         self.process.wait()
-        self.stream.close()
-        self._let_die()
-        for shelf in self._shelves:
-            shelf.close()
-        if self.exit >= 0:
-            os.close(self.exit)
-            self.exit = -1
+        self._last_words = self.log()
+        self._let_go()
+        self.exit = -1
 
     def disown(self) -> None:
         """In a process that was forked: it is the other's, and must not be kept alive from here."""
-        self._let_die()
-        self.stream.close()
+        self._let_go()
         self.process.returncode = 0  # which keeps this one from waiting for it
 
 
@@ -266,7 +274,7 @@ class LocalTransport:
             else:  # it is about to end
                 seconds = min(_SILENCE, _SILENCE if seconds is None else seconds)
                 if time.monotonic() > worker.silent_since + _SILENCE:
-                    worker.kill()
+                    worker.end_silent()
             if worker.exit >= 0:
                 watched.register(worker.exit, select.POLLIN)
                 by_handle[worker.exit] = worker

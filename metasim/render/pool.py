@@ -23,13 +23,16 @@ from metasim.scene.graph import Scene
 
 __all__ = ["WorkerPool"]
 
+_ENOUGH = 3  # workers that end over a scene, at last alone: twice may be chance
+
 
 class WorkerPool(Renderer):
     """Draws through workers, each of which holds a renderer of its own.
 
     A batch is split among them. What is drawn depends neither on how many there are nor on which
     of them draws what. A worker that ends, hangs or grows is replaced, and its chunk is drawn
-    once more, then in halves; a scene that is alone when its worker ends is refused from then on.
+    once more, then in halves; a scene that is alone when a third worker ends over it is refused
+    from then on.
 
     One thread at a time can use it; :meth:`stop` and :meth:`close` may be called from another.
 
@@ -164,8 +167,11 @@ class WorkerPool(Renderer):
             self._refuse_if_stopped()
             try:
                 yield
-            except BaseException:
+            except Exception:
                 self._crew.drop_busy()
+                raise
+            except BaseException:  # it may have come anywhere, and left anything half done
+                self._crew.drop_all()
                 raise
 
     def _refuse_if_stopped(self) -> None:
@@ -180,7 +186,7 @@ class WorkerPool(Renderer):
                 left = batch.left
                 if not batch.waiting or (queued and not self._pace.worth_queueing(left)):
                     return
-                chunk = batch.take(self._pace.good(left))
+                chunk = batch.take(min(self._pace.good(left), self._crew.room(member)))
                 self._crew.give(member, chunk, batch.asked(chunk))
 
     def _take(self, batch: Batch, event: Done | Lost) -> None:
@@ -192,12 +198,18 @@ class WorkerPool(Renderer):
             batch.put(event.chunk, event.body, event.arrays)
         elif not event.blamed:
             batch.give_back(event.chunk)
-        elif not event.chunk.failures:
-            batch.give_back(replace(event.chunk, failures=1))
-        elif len(event.chunk) > 1:
-            batch.give_back(*event.chunk.halves())
         else:
-            self._give_up(batch, event.chunk, event)
+            self._try_again(batch, event.chunk, event)
+
+    def _try_again(self, batch: Batch, chunk: Chunk, event: Lost) -> None:
+        """Have a chunk over which a worker ended drawn again; first as it was, then in halves."""
+        failed = replace(chunk, failures=chunk.failures + 1)
+        if failed.failures > 1 and len(chunk) > 1:
+            batch.give_back(*failed.halves())
+        elif failed.failures < _ENOUGH:
+            batch.give_back(failed)
+        else:
+            self._give_up(batch, chunk, event)
 
     def _give_up(self, batch: Batch, chunk: Chunk, event: Lost) -> None:
         if not len(chunk):
