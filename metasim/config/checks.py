@@ -6,6 +6,7 @@ Nothing is built or rendered and torch is not imported.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -112,10 +113,21 @@ def renderer_mistakes(
         name for name in spec.options if (*place, "options", name) in document.keys
     )
     mistakes = option_mistakes(document, place, found, spec.options, written_here, files=files)
+    if files:
+        mistakes += _interpreter_mistakes(document, (*place, "workers", "python"))
     if grammar is not None:
         written = document.get(grammar)
         mistakes += drawing_mistakes(document, grammar, written, found, spec.use)
     return mistakes
+
+
+def _interpreter_mistakes(document: Document, place: Place) -> list[Mistake]:
+    """Whether the interpreter that workers are to run is a program that is there."""
+    written = document.get(place)
+    if not isinstance(written, str) or (Path(written).is_file() and os.access(written, os.X_OK)):
+        return []
+    what = "is no program" if Path(written).exists() else "does not exist"
+    return [document.mistake(place, f"must be a Python interpreter; {written} {what}")]
 
 
 def _learning_mistakes(document: Document, grammar: SceneGrammar) -> list[Mistake]:

@@ -196,11 +196,12 @@ def _share_workers(document: Document, own: dict[str, Any]) -> None:
         return
     mine = own.setdefault("workers", {})
     if isinstance(mine, dict):
-        for name, value in shared.items():
-            if name not in mine:
-                mine[name] = value
-                place = ("target", "renderer", "workers", name)
-                document.values[place] = document.mark(("renderer", "workers", name))
+        taken = shared.keys() - mine.keys()
+        mine |= {name: shared[name] for name in shared if name in taken}
+        for marks in (document.keys, document.values):  # a mistake of the learner's is told once
+            for place, mark in list(marks.items()):
+                if place[:2] == ("renderer", "workers") and {*place[2:3]} & taken:
+                    marks[("target", *place)] = mark
 
 
 def folder_of(mark: Mark) -> Path:

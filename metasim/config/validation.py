@@ -190,7 +190,8 @@ def _describe(details: list[ErrorDetails], around: Slot | None) -> str:
         details: the errors at one place, several where a union's members all failed.
         around: what belongs at the place above.
     """
-    if all(d["type"] in _EXPECTED for d in details):
+    known = [*_EXPECTED, "literal_error"] if len(details) > 1 else _EXPECTED
+    if all(d["type"] in known for d in details):
         wanted = list(dict.fromkeys(_expected(d) for d in details))
         listed = " or ".join([", ".join(wanted[:-1]), wanted[-1]] if wanted[1:] else wanted)
         return f"must be {listed}, got {show(details[0]['input'])}"
@@ -201,6 +202,8 @@ def _describe(details: list[ErrorDetails], around: Slot | None) -> str:
 def _expected(detail: ErrorDetails) -> str:
     if detail.get("ctx", {}).get("class_name") == "_Tagged":
         return "a distribution such as {normal: {mean: 0, std: 10}}"
+    if detail["type"] == "literal_error":
+        return str(detail["ctx"]["expected"])
     return _EXPECTED[detail["type"]]
 
 
