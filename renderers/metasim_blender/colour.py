@@ -17,7 +17,7 @@ def linear(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
 
 def srgb(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """SRGB values of linear light, both from 0 to 1; any shape."""
+    """Values in sRGB of linear light, both from 0 to 1; any shape."""
     given = np.asarray(values, np.float64)
     return np.where(given <= 0.0031308, given * 12.92, 1.055 * given ** (1 / 2.4) - 0.055)
 
@@ -33,4 +33,5 @@ def quantise(light: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     steps = np.clip(light, 0, 1)
     steps *= _STEPS
     steps += 0.5
-    return _LEVELS[steps.astype(np.uint16)]
+    levels: npt.NDArray[np.uint8] = _LEVELS[steps.astype(np.uint16)]
+    return levels

@@ -5,63 +5,90 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from metasim.errors import MissingExtraError, PluginError
 
-__all__ = ["APT", "quiet", "start", "use_device"]
+__all__ = ["Device", "quiet", "start", "trouble", "use_device"]
 
-APT: Final = "libx11-6 libxext6 libxrender1 libxfixes3 libxi6 libxkbcommon0 libsm6 libgl1"
-"""Debian's packages of the libraries that bpy loads, window or not."""
+Device = Literal["auto", "cpu", "gpu"]
 
+_PURPOSE: Final = "the renderer 'blender'"
+_LIBRARIES: Final = "libx11-6 libxext6 libxrender1 libxfixes3 libxi6 libxkbcommon0 libsm6 libgl1"
 _GPUS: Final = ("OPTIX", "CUDA", "HIP", "METAL", "ONEAPI")
 
 
 def start() -> tuple[ModuleType, Any]:
-    """The modules ``bpy`` and ``cycles.CyclesRender``.
+    """The modules ``bpy`` and the class ``cycles.CyclesRender``.
 
     Raises:
         MissingExtraError: when bpy is not installed.
         PluginError: when it cannot be loaded, with what to do.
     """
-    # A studio's colour configuration may have other names for what an sRGB picture is.
-    studio = os.environ.pop("OCIO", None)
     try:
-        bpy = importlib.import_module("bpy")
-        cycles = importlib.import_module("cycles")
+        with _as_it_was():
+            bpy = importlib.import_module("bpy")
+            cycles = importlib.import_module("cycles")
+            return bpy, cycles.CyclesRender
     except ModuleNotFoundError as error:
-        if error.name != "bpy":
-            raise PluginError(
-                f"this build of bpy has no Cycles ({error}); install bpy 4.5"
-            ) from error
-        raise MissingExtraError("bpy", "blender", "the renderer 'blender'") from error
-    except ImportError as error:
-        raise PluginError(_loading(error)) from error
-    finally:
-        if studio is not None:
-            os.environ["OCIO"] = studio
-    return bpy, cycles.CyclesRender
+        if error.name == "bpy":
+            raise MissingExtraError("bpy", "blender", _PURPOSE) from error
+        raise PluginError(trouble(str(error))) from error
+    except (AttributeError, ImportError) as error:
+        raise PluginError(trouble(str(error))) from error
 
 
-def _loading(error: ImportError) -> str:
-    """What to do when bpy is there and does not load."""
-    library = re.match(r"(\S+\.so\S*): cannot open shared object file", str(error))
+def trouble(message: str) -> str:
+    """What is wrong, and what to do, where bpy is installed and cannot be loaded.
+
+    Args:
+        message: of the error.
+    """
+    library = re.search(r"(\S+\.so[.\d]*): cannot open shared object file", message)
     if library:
         return (
-            f"Blender needs the system library {library[1]}, which is not installed; on Debian "
-            f"and Ubuntu: apt install {APT}"
+            f"{_PURPOSE} needs the system library {library[1]}, which is not installed; on "
+            f"Debian and Ubuntu: apt install {_LIBRARIES}"
         )
-    return f"Blender's bpy cannot be loaded: {error}"
+    return (
+        f"{_PURPOSE} needs a bpy with Cycles, and this one cannot be loaded ({message}); install "
+        "it anew: pip install --force-reinstall 'metasim[blender]'"
+    )
+
+
+@contextmanager
+def _as_it_was() -> Iterator[None]:
+    """Take back what importing bpy does to the process: search paths and environment variables.
+
+    A studio's colour configuration is hidden from it: with other names for what an sRGB
+    picture is, colours would be others.
+    """
+    path, environment = list(sys.path), dict(os.environ)
+    os.environ.pop("OCIO", None)
+    try:
+        yield
+    finally:
+        sys.path[:] = path
+        for name in os.environ.keys() - environment.keys():
+            del os.environ[name]
+        os.environ.update(environment)
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
     """Drop what Blender itself writes to standard output, 50 lines for each render."""
-    shown = os.dup(1)
+    try:
+        shown = os.dup(1)
+    except OSError:  # there is none
+        yield
+        return
     nowhere = os.open(os.devnull, os.O_WRONLY)
+    if sys.stdout is not None:
+        sys.stdout.flush()
     os.dup2(nowhere, 1)
     os.close(nowhere)
     try:
@@ -71,12 +98,12 @@ def quiet() -> Iterator[None]:
         os.close(shown)
 
 
-def use_device(bpy: Any, wanted: str) -> str:
+def use_device(bpy: Any, wanted: Device) -> str:
     """Choose what Cycles computes on.
 
     Args:
         bpy: the module.
-        wanted: "auto", "cpu" or "gpu".
+        wanted: "auto" takes a GPU where there is one.
 
     Returns:
         Cycles' name for it, "CPU" or "GPU".
@@ -90,7 +117,7 @@ def use_device(bpy: Any, wanted: str) -> str:
     for kind in _GPUS:
         try:
             found = [each for each in settings.get_devices_for_type(kind) if each.type == kind]
-        except (TypeError, ValueError):  # this build does not know the kind
+        except ValueError:  # this build does not know the kind
             continue
         if found:
             settings.compute_device_type = kind

@@ -54,7 +54,7 @@ EXAMPLE: Final[dict[str, Any]] = {
                     "red": _learned(1, 0.6, 1),
                     "green": _learned(1, 0.6, 1),
                     "blue": _learned(1, 0.6, 1),
-                    "size": _learned(3, 0, 40, "deg"),
+                    "size": _learned(1, 0, 40, "deg"),
                 },
             },
             {

@@ -1,79 +1,74 @@
-"""Labels of objects: boxes and visible shares, from what was drawn and what they would be alone."""
+"""What labels tell of objects' pixels, from what was drawn and what each would be alone."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from metasim.render.base import Label
-from metasim.render.geometry import Pose
-from metasim.scene.graph import Node
-from metasim_blender.silhouette import Silhouette
+from metasim_blender.silhouette import Box, Silhouette
 
-__all__ = ["label_object"]
+__all__ = ["Seen", "see"]
 
-_SAME = 1e-3  # share of its distance by which something must be nearer to hide a surface
+_SAME: Final = 1e-3  # share of its distance by which something must be nearer to hide a surface
+_EMPTY: Final = (0, 0, 0, 0)
 
 
-def label_object(
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is told of one object's pixels, see :class:`metasim.render.Label`."""
+
+    box: Box
+    visible: float
+    full_box: Box
+
+
+def see(
     instance: int,
-    index: int,
-    node: Node,
-    category: str,
     own: Silhouette,
     instances: npt.NDArray[np.int32],
     depth: npt.NDArray[np.float32],
-    pose: Pose,
-) -> Label:
-    """The label of one object.
+) -> Seen:
+    """Boxes and visible share of one object.
 
     Args:
         instance: its id in ``instances``.
-        index: of its node in the scene.
-        node: that node.
-        category: the name of its model.
         own: its pixels were it alone.
         instances: (H, W) of the image.
         depth: (H, W) metres, 0 where there is no surface.
-        pose: its model's in the camera's frame.
     """
     mask = instances == instance
-    seen = int(np.count_nonzero(mask))
     alone = np.isfinite(own.depth)
     # At a pixel whose centre an edge all but touches, Cycles may see past it and we not, or the
-    # other way round. Cycles' word holds: it is hidden only where something nearer is.
-    missed = alone & ~mask
-    if missed.any():
-        missed &= ~((depth > 0) & (depth < own.depth * (1 - _SAME)))
-    area = own.area - int(np.count_nonzero(missed)) + int(np.count_nonzero(mask & ~alone))
-    box = _box(mask) if seen else (0, 0, 0, 0)
-    return Label(
-        instance,
-        index,
-        node.name,
-        node.kind,
-        category,
-        box,
-        seen / area if seen else 0.0,
-        _around(own.box, box),
-        pose,
-    )
+    # other way round. Cycles' word holds: a pixel is hidden only where something nearer is.
+    beside = alone & ~mask & ~((depth > 0) & (depth < own.depth * (1 - _SAME)))
+    beyond = mask & ~alone
+    area = own.area + int(np.count_nonzero(beyond)) - int(np.count_nonzero(beside))
+    seen, box = int(np.count_nonzero(mask)), _box(mask)
+    full_box = own.box
+    if beside.any() or beyond.any():
+        whole = _box((alone & ~beside) | mask)
+        full_box = whole if _within(own.box, mask.shape) else _around(own.box, whole)
+    return Seen(box, seen / max(area, 1), full_box)
 
 
-def _box(mask: npt.NDArray[np.bool_]) -> tuple[int, int, int, int]:
+def _box(mask: npt.NDArray[np.bool_]) -> Box:
+    """The half-open extent (x0, y0, x1, y1) of a mask (H, W), all 0 where it is empty."""
     columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
+    if not columns.size:
+        return _EMPTY
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def _around(
-    one: tuple[int, int, int, int], other: tuple[int, int, int, int]
-) -> tuple[int, int, int, int]:
-    """The box around two, of which either may be empty."""
-    if one[0] == one[2] or other[0] == other[2]:
-        return one if other[0] == other[2] else other
-    return (
-        min(one[0], other[0]),
-        min(one[1], other[1]),
-        max(one[2], other[2]),
-        max(one[3], other[3]),
-    )
+def _within(box: Box, shape: tuple[int, ...]) -> bool:
+    height, width = shape
+    return min(box[:2]) >= 0 and box[2] <= width and box[3] <= height
+
+
+def _around(one: Box, other: Box) -> Box:
+    if _EMPTY in (one, other):
+        return other if one == _EMPTY else one
+    low = min(one[0], other[0]), min(one[1], other[1])
+    return *low, max(one[2], other[2]), max(one[3], other[3])

@@ -34,14 +34,14 @@ class Shading:
     metallic: float = 0.0
 
 
-def make_material(bpy: Any, name: str, shading: Shading, profile: Profile) -> Any:
+def make_material(bpy: Any, shading: Shading, profile: Profile) -> Any:
     """A new material.
 
     The tint is the object's colour, so that objects share meshes and materials: changing a
     material means that all shaders are compiled anew. In "fast" the light from everywhere, the
     object's alpha, is added without sampling it, so that it has no noise.
     """
-    material = bpy.data.materials.new(name)
+    material = bpy.data.materials.new("metasim")
     material.use_nodes = True
     material.cycles.emission_sampling = "NONE"
     tree = material.node_tree

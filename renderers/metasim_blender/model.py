@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +10,13 @@ import numpy.typing as npt
 
 from metasim.errors import DataError
 
-__all__ = ["Model", "Surface", "checked"]
+__all__ = ["Floats", "Model", "Surface", "beside", "checked"]
 
 Floats = npt.NDArray[np.float64]
+Colour = tuple[float, float, float]
 
 _MOST_FACES = 5_000_000
-_MOST_METRES = 1e4
+_LEAST_METRES, _MOST_METRES = 1e-5, 1e4
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Surface:
         metallic: from 0 to 1.
     """
 
-    colour: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    colour: Colour = (1.0, 1.0, 1.0)
     picture: Path | bytes | None = None
     roughness: float = 0.6
     metallic: float = 0.0
@@ -58,12 +59,13 @@ class Model:
     surface_of: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
 
 
-def checked(model: Model, where: str) -> Model:
-    """The model, if it can be drawn.
+def checked(model: Model, where: str, unit: float) -> Model:
+    """The model in metres, if it can be drawn, without vertices that no face has.
 
     Args:
         model: as read.
         where: the file, for messages.
+        unit: of its coordinates, in metres.
 
     Raises:
         DataError: naming what is wrong with it.
@@ -75,19 +77,34 @@ def checked(model: Model, where: str) -> Model:
             f"{where} must have at most {_MOST_FACES} triangles, got {len(model.faces)}; "
             "decimate it first"
         )
-    low, high = int(model.faces.min()), int(model.faces.max())
-    if low < 0 or high >= len(model.vertices):
-        raise DataError(
-            f"{where}: faces must name vertices from 0 to {len(model.vertices) - 1}, got "
-            f"{low if low < 0 else high}; is the file complete?"
-        )
-    used = model.vertices[model.faces.ravel()]
-    if not np.isfinite(used).all():
+    used, places = np.unique(model.faces, return_inverse=True)
+    vertices = model.vertices[used] * unit
+    if not np.isfinite(vertices).all():
         raise DataError(f"{where}: coordinates must be finite numbers, got NaN or infinity")
-    extent = float(np.ptp(used, axis=0).max())
-    if not 1e-6 <= extent <= _MOST_METRES:
+    extent = float(np.ptp(vertices, axis=0).max())
+    if not _LEAST_METRES <= extent <= _MOST_METRES:
         raise DataError(
-            f"{where} must be from 0.001 mm to {_MOST_METRES:g} m in size, got {extent:g} m; "
-            "give its unit: models: {name: {file: ..., unit: mm}}"
+            f"{where} must be from {_LEAST_METRES:g} to {_MOST_METRES:g} m in size, got "
+            f"{extent:g} m; say its unit: models: {{name: {{file: ..., unit: mm}}}}"
         )
-    return model
+    faces = places.reshape(-1, 3).astype(np.int32)
+    return replace(model, vertices=vertices, faces=faces)
+
+
+def beside(path: Path, name: str) -> Path:
+    """The file that a model's file names, which must be in its folder or below.
+
+    Args:
+        path: the model's file.
+        name: as it is written there.
+
+    Raises:
+        DataError: when it is elsewhere or not there.
+    """
+    file = path.parent / name.replace("\\", "/")
+    if not file.resolve().is_relative_to(path.parent.resolve()) or not file.is_file():
+        raise DataError(
+            f"{path} names the file {name!r}, which must be in its folder or below and is not; "
+            "put it there, and mend the name"
+        )
+    return file

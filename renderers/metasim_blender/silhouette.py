@@ -13,10 +13,11 @@ import numpy.typing as npt
 
 from metasim.render.geometry import Camera
 
-__all__ = ["NEAR", "Silhouette", "draw_silhouette"]
+__all__ = ["NEAR", "Box", "Silhouette", "draw_silhouette"]
 
 Floats = npt.NDArray[np.float64]
 Whole = npt.NDArray[np.int64]
+Box = tuple[int, int, int, int]
 
 NEAR = 0.001
 """Metres before the camera; what is nearer is not seen."""
@@ -36,30 +37,31 @@ class Silhouette:
     """
 
     area: int
-    box: tuple[int, int, int, int]
+    box: Box
     depth: Floats
 
 
 def draw_silhouette(
-    points: Floats, faces: npt.NDArray[np.int32], camera: Camera, size: tuple[int, int]
+    points: Floats, corners: npt.NDArray[np.int32], camera: Camera, size: tuple[int, int]
 ) -> Silhouette:
     """The pixels of a mesh.
 
     Args:
         points: (V, 3) vertices in the camera's frame, metres.
-        faces: (F, 3) triangles.
+        corners: (3, F) places in ``points`` of the triangles' corners.
         camera: its intrinsics.
         size: (H, W) of the image.
     """
     depth = np.full(size, np.inf)
-    corners = _before(points, faces)
-    inverse = 1 / corners[..., 2]
-    x = camera.fx * corners[..., 0] * inverse + camera.cx
-    y = camera.fy * corners[..., 1] * inverse + camera.cy
-    spans = _spans(x, y, size)
+    if points[:, 2].min() <= NEAR:
+        points, corners = _cut(points, corners)
+    inverse = 1 / points[:, 2]
+    x = camera.fx * points[:, 0] * inverse + camera.cx
+    y = camera.fy * points[:, 1] * inverse + camera.cy
+    spans = _spans(x[corners], y[corners], size)
     if not len(spans.row):
         return Silhouette(0, (0, 0, 0, 0), depth)
-    _fill_depth(depth, spans, corners, camera)
+    _fill_depth(depth, spans, points[corners[:, spans.triangle]], camera)
     area, box = _extent(spans)
     return Silhouette(area, box, depth)
 
@@ -73,23 +75,15 @@ class _Spans:
     first: Whole
     last: Whole
 
-    def where(self, chosen: npt.NDArray[np.bool_]) -> _Spans:
-        """Some of them."""
-        return _Spans(
-            self.triangle[chosen], self.row[chosen], self.first[chosen], self.last[chosen]
-        )
 
-
-def _before(points: Floats, faces: npt.NDArray[np.int32]) -> Floats:
-    """Corners (T, 3, 3) of the triangles, cut where they reach behind :data:`NEAR`."""
-    corners: Floats = points[faces]
-    if points[:, 2].min() > NEAR:
-        return corners
-    ahead = corners[..., 2] > NEAR
+def _cut(points: Floats, corners: npt.NDArray[np.int32]) -> tuple[Floats, npt.NDArray[np.int32]]:
+    """The triangles without what is nearer than :data:`NEAR`."""
+    whole: Floats = points[corners.T]
+    ahead = whole[..., 2] > NEAR
     count = ahead.sum(1)
-    parts = [corners[count == 3]]
+    parts = [whole[count == 3]]
     for kept in (1, 2):
-        cut, front = corners[count == kept], ahead[count == kept]
+        cut, front = whole[count == kept], ahead[count == kept]
         # Turn each triangle so that the corner that is alone on its side comes first.
         alone = np.argmax(front if kept == 1 else ~front, axis=1)
         order = (alone[:, None] + np.arange(3)) % 3
@@ -99,7 +93,8 @@ def _before(points: Floats, faces: npt.NDArray[np.int32]) -> Floats:
             parts.append(np.stack([a, ab, ac], axis=1))
         else:
             parts += [np.stack([ab, b, c], axis=1), np.stack([ab, c, ac], axis=1)]
-    return np.concatenate(parts)
+    left = np.concatenate(parts).reshape(-1, 3)
+    return left, np.arange(len(left), dtype=np.int32).reshape(-1, 3).T
 
 
 def _at_near(a: Floats, b: Floats) -> Floats:
@@ -111,80 +106,92 @@ def _at_near(a: Floats, b: Floats) -> Floats:
 
 
 def _spans(x: Floats, y: Floats, size: tuple[int, int]) -> _Spans:
-    """The spans of triangles (T, 3), within :data:`_BEYOND` sides of the image."""
+    """The spans of triangles (3, T), within :data:`_BEYOND` sides of the image."""
     height, width = size
-    top, bottom = _whole(y.min(1), y.max(1), height)
-    left, right = _whole(x.min(1), x.max(1), width)
+    left, right = _centres(_least(x), _most(x))
+    top, bottom = _centres(_least(y), _most(y))
+    np.maximum(top, -_BEYOND * height, out=top)
+    np.minimum(bottom, (_BEYOND + 1) * height - 1, out=bottom)
     chosen = np.flatnonzero((top <= bottom) & (left <= right))
-    counts = (bottom - top + 1)[chosen]
+    top = top[chosen]
+    counts = bottom[chosen] - top + 1
     triangle = np.repeat(chosen, counts)
-    within = np.arange(len(triangle)) - np.repeat(np.cumsum(counts) - counts, counts)
-    row = top[triangle] + within
-    low, high = _crossings(x[triangle], y[triangle], row + 0.5)
-    first, last = _whole(low, high, width)
-    return _Spans(triangle, row, first, last).where(first <= last)
+    row = np.repeat(top - np.cumsum(counts) + counts, counts) + np.arange(len(triangle))
+    first, last = _centres(*_crossings(x[:, triangle], y[:, triangle], row + 0.5))
+    np.maximum(first, -_BEYOND * width, out=first)
+    np.minimum(last, (_BEYOND + 1) * width - 1, out=last)
+    held = np.flatnonzero(first <= last)
+    return _Spans(triangle[held], row[held], first[held], last[held])
 
 
-def _whole(low: Floats, high: Floats, side: int) -> tuple[Whole, Whole]:
+def _least(values: Floats) -> Floats:
+    """The least of each triangle's three, several times as fast as numpy's own along an axis."""
+    least: Floats = np.minimum(np.minimum(values[0], values[1]), values[2])
+    return least
+
+
+def _most(values: Floats) -> Floats:
+    most: Floats = np.maximum(np.maximum(values[0], values[1]), values[2])
+    return most
+
+
+def _centres(low: Floats, high: Floats) -> tuple[Whole, Whole]:
     """First and last pixel whose centres are between two coordinates."""
-    least, most = -_BEYOND * side, (_BEYOND + 1) * side - 1
-    first = np.ceil(np.clip(low, least - 1, most + 2) - (0.5 + _SLACK))
-    last = np.floor(np.clip(high, least - 1, most + 2) - (0.5 - _SLACK))
-    return (
-        np.maximum(first, least).astype(np.int64),
-        np.minimum(last, most).astype(np.int64),
-    )
+    first = np.ceil(low - (0.5 + _SLACK)).astype(np.int64)
+    return first, np.floor(high - (0.5 - _SLACK)).astype(np.int64)
 
 
 def _crossings(x: Floats, y: Floats, level: Floats) -> tuple[Floats, Floats]:
-    """Where triangles (n, 3) begin and end on lines ``level`` (n,)."""
-    low, high = np.full(len(level), np.inf), np.full(len(level), -np.inf)
-    for i, j in ((0, 1), (1, 2), (2, 0)):
-        # From the upper end down, so that neighbours compute the same for their common edge.
-        swap = y[:, i] > y[:, j]
-        x0, x1 = np.where(swap, x[:, j], x[:, i]), np.where(swap, x[:, i], x[:, j])
-        y0, y1 = np.where(swap, y[:, j], y[:, i]), np.where(swap, y[:, i], y[:, j])
-        meets = (y0 - _SLACK <= level) & (level <= y1 + _SLACK)
-        rise = np.where(y1 > y0, y1 - y0, 1)
-        at = x0 + np.clip((level - y0) / rise, 0, 1) * (x1 - x0)
-        np.minimum(low, at, out=low, where=meets)
-        np.maximum(high, at, out=high, where=meets)
-        flat = meets & (y1 - y0 <= 2 * _SLACK)  # an edge along the line: both of its ends
-        np.minimum(low, x1, out=low, where=flat)
-        np.maximum(high, x1, out=high, where=flat)
-    return low, high
+    """Where triangles (3, n) begin and end on lines ``level`` (n,)."""
+    other = (1, 2, 0)
+    # From the upper end down, so that neighbours compute the same for their common edge.
+    swap = y > y[other, :]
+    x0, x1 = np.where(swap, x[other, :], x), np.where(swap, x, x[other, :])
+    y0, y1 = np.where(swap, y[other, :], y), np.where(swap, y, y[other, :])
+    meets = (y0 - _SLACK <= level) & (level <= y1 + _SLACK)
+    rise = y1 - y0
+    flat = rise <= 2 * _SLACK  # along the line, if it meets it: both of its ends
+    rise[flat] = 1
+    at = x0 + np.clip((level - y0) / rise, 0, 1) * (x1 - x0)
+    begins, ends = np.where(flat, np.minimum(x0, x1), at), np.where(flat, np.maximum(x0, x1), at)
+    return _least(np.where(meets, begins, np.inf)), _most(np.where(meets, ends, -np.inf))
 
 
 def _fill_depth(depth: Floats, spans: _Spans, corners: Floats, camera: Camera) -> None:
-    """Put the nearest surface's depth at each pixel of the image."""
+    """Put the nearest surface's depth at each pixel of the image.
+
+    Args:
+        depth: (H, W), infinity where nothing is.
+        spans: n of them.
+        corners: (3, n, 3) of each span's triangle.
+        camera: its intrinsics.
+    """
     height, width = depth.shape
-    seen = spans.where(
-        (spans.row >= 0) & (spans.row < height) & (spans.last >= 0) & (spans.first < width)
-    )
-    first, last = np.maximum(seen.first, 0), np.minimum(seen.last, width - 1)
-    counts = last - first + 1
+    first, last = np.maximum(spans.first, 0), np.minimum(spans.last, width - 1)
+    counts = np.where((spans.row >= 0) & (spans.row < height), np.maximum(last - first + 1, 0), 0)
     each = np.repeat(np.arange(len(counts)), counts)
-    within = np.arange(len(each)) - np.repeat(np.cumsum(counts) - counts, counts)
-    column, row, triangle = first[each] + within, seen.row[each], seen.triangle[each]
-    used, back = np.unique(triangle, return_inverse=True)
-    a, b, c = np.moveaxis(corners[used], 1, 0)
+    column = np.repeat(first - np.cumsum(counts) + counts, counts) + np.arange(len(each))
+    a, b, c = corners
     normal = np.cross(b - a, c - a)
-    rays = ((column + 0.5 - camera.cx) / camera.fx, (row + 0.5 - camera.cy) / camera.fy)
-    slope = normal[back, 0] * rays[0] + normal[back, 1] * rays[1] + normal[back, 2]
+    across = (column + 0.5 - camera.cx) / camera.fx
+    down = ((spans.row + 0.5 - camera.cy) / camera.fy)[each]
+    slope = normal[each, 0] * across + normal[each, 1] * down + normal[each, 2]
     with np.errstate(divide="ignore", invalid="ignore"):
-        reached = (normal * a).sum(1)[back] / slope
-    near, far = corners[used, :, 2].min(1)[back], corners[used, :, 2].max(1)[back]
+        reached = np.einsum("ij,ij->i", normal, a)[each] / slope
     # A triangle seen edge-on has no slope to divide by.
-    reached = np.clip(np.nan_to_num(reached, nan=np.inf), near, far)
-    np.minimum.at(depth.ravel(), row * width + column, reached)
+    near, far = _least(corners[..., 2])[each], _most(corners[..., 2])[each]
+    reached = np.fmax(np.fmin(reached, far), near)
+    np.minimum.at(depth.reshape(-1), spans.row[each] * width + column, reached)
 
 
-def _extent(spans: _Spans) -> tuple[int, tuple[int, int, int, int]]:
+def _extent(spans: _Spans) -> tuple[int, Box]:
     """How many pixels spans cover together, and their box."""
     x0, x1 = int(spans.first.min()), int(spans.last.max()) + 1
     y0, y1 = int(spans.row.min()), int(spans.row.max()) + 1
     wide = x1 - x0 + 1
-    steps = np.bincount((spans.row - y0) * wide + spans.first - x0, minlength=(y1 - y0) * wide)
-    ends = np.bincount((spans.row - y0) * wide + spans.last + 1 - x0, minlength=(y1 - y0) * wide)
-    area = int(np.count_nonzero(np.cumsum(steps - ends)))
+    start = (spans.row - y0) * wide - x0
+    room = (y1 - y0) * wide
+    steps = np.bincount(start + spans.first, minlength=room)
+    steps -= np.bincount(start + spans.last + 1, minlength=room)
+    area = int(np.count_nonzero(np.cumsum(steps)))
     return area, (x0, y0, x1, y1)

@@ -11,9 +11,12 @@ import numpy.typing as npt
 from metasim.render.geometry import Camera, Pose
 from metasim_blender.vocabulary import Placed, View
 
-__all__ = ["camera_of", "placement", "pose_in", "rotation", "stand"]
+__all__ = ["camera_of", "facing", "placement", "pose_in", "rotation", "stand"]
 
 Matrix = npt.NDArray[np.float64]
+Three = tuple[float, float, float]
+
+_SHORT = 1e-6
 
 _FROM_BLENDER = np.diag([1.0, -1.0, -1.0])
 """Blender's cameras look along -z with y up, computer vision's along z with y down."""
@@ -35,7 +38,7 @@ def rotation(roll: float, pitch: float, yaw: float) -> Matrix:
     )
 
 
-def stand(view: View) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+def stand(view: View) -> tuple[Three, Three]:
     """A camera's place in metres, and the angles of :func:`rotation` it is turned by in degrees."""
     across = math.radians(view.azimuth)
     up = math.radians(view.elevation)
@@ -63,7 +66,7 @@ def camera_of(view: View, size: tuple[int, int]) -> Camera:
     return Camera(focal, focal, width / 2, height / 2, world)
 
 
-def placement(placed: Placed, vertices: Matrix) -> tuple[Matrix, Matrix]:
+def placement(placed: Placed, vertices: Matrix) -> tuple[Matrix, Three]:
     """How a model stands on the table.
 
     Args:
@@ -71,30 +74,58 @@ def placement(placed: Placed, vertices: Matrix) -> tuple[Matrix, Matrix]:
         vertices: (V, 3) of its own frame, metres.
 
     Returns:
-        Its rotation (3, 3) and place (3,): point p is at ``rotation @ (scale * p) + place``.
+        Its rotation (3, 3) and place: point p is at ``rotation @ (scale * p) + place``.
     """
     turn = rotation(placed.roll, placed.pitch, placed.yaw)
     lowest = placed.scale * float((vertices @ turn[2]).min())
-    return turn, np.array([placed.x, placed.y, placed.z - lowest])
+    return turn, (placed.x, placed.y, placed.z - lowest)
 
 
-def pose_in(camera: Camera, turn: Matrix, place: Matrix, scale: float) -> Pose:
+def pose_in(camera: Camera, turn: Matrix, place: Three, scale: float) -> Pose:
     """The pose in the camera's frame of what is placed in the world.
 
     Args:
-        camera: has a ``world``.
+        camera: of :func:`camera_of`.
         turn: rotation (3, 3) in the world.
-        place: (3,) in the world, metres.
+        place: in the world, metres.
         scale: of the model.
     """
+    to_camera, way = _world(camera)
+    return Pose(_nine(to_camera @ turn), _three(to_camera @ np.array(place) + way), scale)
+
+
+def facing(
+    normals: npt.NDArray[np.float32], there: npt.NDArray[np.bool_], camera: Camera
+) -> npt.NDArray[np.float32]:
+    """Unit normals in the camera's frame that face it.
+
+    Args:
+        normals: (H, W, 3) in the world's frame, of any length; means over pixels' samples and
+            of smoothed surfaces, either of which may look away from the camera.
+        there: (H, W) where there is a surface; the others get 0.
+        camera: of :func:`camera_of`.
+    """
+    height, width = there.shape
+    turned = normals.astype(np.float64) @ _world(camera)[0].T
+    rays = np.ones((height, width, 3))
+    rays[..., 0] = (np.arange(width) + 0.5 - camera.cx) / camera.fx
+    rays[..., 1] = ((np.arange(height) + 0.5 - camera.cy) / camera.fy)[:, None]
+    rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
+    away = np.maximum((turned * rays).sum(-1, keepdims=True), 0)
+    turned -= away * rays
+    length = np.linalg.norm(turned, axis=-1, keepdims=True)
+    turned = np.where(length > _SHORT, turned / np.maximum(length, _SHORT), -rays)
+    return np.where(there[..., None], turned, 0).astype(np.float32)
+
+
+def _world(camera: Camera) -> tuple[Matrix, Matrix]:
+    """Rotation (3, 3) and translation (3,) from the world's frame to the camera's."""
     if camera.world is None:
         raise ValueError("the camera must have a pose in the world")
-    to_camera = np.array(camera.world.rotation).reshape(3, 3)
-    moved = to_camera @ place + np.array(camera.world.translation)
-    return Pose(_nine(to_camera @ turn), _three(moved), scale)
+    return np.array(camera.world.rotation).reshape(3, 3), np.array(camera.world.translation)
 
 
-def _three(values: Matrix) -> tuple[float, float, float]:
+def _three(values: Matrix) -> Three:
     x, y, z = values.tolist()
     return x, y, z
 

@@ -131,7 +131,7 @@ _NUMBERS: Final[Mapping[str, Mapping[str, tuple[float, float, float]]]] = {
         "azimuth": (315.0, *_TURN),
         "elevation": (50.0, -90.0, 90.0),
         "strength": (1.0, 0.0, 1000.0),
-        "size": (3.0, 0.0, 120.0),
+        "size": (1.0, 0.0, 120.0),
         "red": (1.0, *_SHARE),
         "green": (1.0, *_SHARE),
         "blue": (1.0, *_SHARE),
