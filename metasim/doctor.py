@@ -14,12 +14,14 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from metasim.render.plugins import installed
+from metasim.errors import MetasimError
+from metasim.render.drawing import calling
+from metasim.render.plugins import installed, load_renderer
 
 __all__ = ["EXTRAS", "diagnose"]
 
 EXTRAS = {
-    "blender": "what a Blender renderer needs (metasim has none of its own yet)",
+    "blender": "the renderer 'blender': Blender's Cycles as a Python module (bpy)",
     "unity": "what a Unity renderer over ML-Agents needs (metasim has none of its own yet)",
     "ray": "what rendering on several machines will need (not used yet)",
     "vision": "pretrained features of torchvision and transformers",
@@ -38,7 +40,8 @@ def diagnose() -> dict[str, Any]:
     Returns:
         ``python``, ``platform``, ``cores``, ``memory`` (bytes), ``packages`` (name ->
         version, null where missing), ``extras`` (name -> installed, missing, adds),
-        ``renderers`` (names), ``devices`` and ``problems`` (what is wrong, what to do).
+        ``renderers`` (names), ``lacking`` (renderer -> what keeps it from drawing here, for
+        those that cannot), ``devices`` and ``problems`` (what is wrong, what to do).
     """
     requirements = _requirements()
     needed = [r for r, extra in requirements if not extra]
@@ -56,9 +59,20 @@ def diagnose() -> dict[str, Any]:
         "packages": packages,
         "extras": extras,
         "renderers": list(installed()),
+        "lacking": {name: told for name in installed() if (told := _lacking(name))},
         "devices": devices,
         "problems": [*_problems(needed, requirements), *_scarcity(memory), *trouble],
     }
+
+
+def _lacking(renderer: str) -> list[str]:
+    """What keeps a renderer from drawing here; its own word where it can be loaded."""
+    try:
+        found = load_renderer(renderer)
+        with calling(f"asking the renderer {renderer!r} what it lacks"):
+            return [str(told) for told in found.lacks()]
+    except MetasimError as error:
+        return [str(error)]
 
 
 def _requirements() -> list[tuple[Requirement, str]]:

@@ -136,11 +136,13 @@ def health(found: Mapping[str, Any]) -> str:
         ("renderers", ", ".join(found["renderers"]) or "none"),
     ]
     packages = [(name, version or "MISSING") for name, version in found["packages"].items()]
+    lacking = [(name, told) for name, every in found["lacking"].items() for told in every]
     problems = [f"- {problem}" for problem in found["problems"]] or ["none found"]
     parts = [
         columns(facts),
         "packages\n" + columns(packages) if packages else "",
         "extras\n" + columns([_extra_row(name, e) for name, e in found["extras"].items()]),
+        "renderers that cannot draw here\n" + columns(lacking) if lacking else "",
         "problems\n" + "\n".join(problems),
     ]
     return "\n\n".join(part for part in parts if part)

@@ -132,8 +132,8 @@ def _resolve_options(document: Document, place: Place) -> None:
     """Make a renderer's options that are paths absolute.
 
     Those are texts that begin with ``./`` or ``../``, and what is there of an option that the
-    constructor declares as a ``Path``. What it has by default is a name, whatever lies beside
-    the file.
+    constructor declares as a ``Path``, or as a mapping or list of paths. What it has by default,
+    or names in a ``Literal``, is a name, whatever lies beside the file.
     """
     spec = document.get(place)
     if not (isinstance(spec, dict) and isinstance(spec.get("options"), dict)):
@@ -141,12 +141,11 @@ def _resolve_options(document: Document, place: Place) -> None:
     options = spec["options"] = _option_paths(document, (*place, "options"), spec["options"])
     folder = spec.get("folder")
     found = find(spec.get("use"), Path(folder) if isinstance(folder, str) else None)
-    for name, default in path_options(found).items():
-        written = options.get(name)
-        if isinstance(written, str) and written != default:
-            path = _absolute(document.mark((*place, "options", name)), written)
+    for option in path_options(found, options):
+        if option.written not in option.names:
+            path = _absolute(document.mark((*place, "options", *option.place)), option.written)
             if path.exists():
-                options[name] = str(path)
+                _put(options, option.place, str(path))
 
 
 def _option_paths(document: Document, place: Place, written: Any) -> Any:

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from types import SimpleNamespace, UnionType
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from metasim.config.grammars import grammar_nodes
 from metasim.config.validation import type_mistake
@@ -17,6 +26,7 @@ from metasim.render.plugins import load_renderer
 from metasim.yamlfile import Document, Place
 
 __all__ = [
+    "PathOption",
     "drawing_mistakes",
     "drawn_size",
     "find",
@@ -51,16 +61,67 @@ def option_names(found: type[Renderer] | str) -> frozenset[str] | None:
     return frozenset(p.name for p in parameters if p.kind is not inspect.Parameter.VAR_POSITIONAL)
 
 
-def path_options(found: type[Renderer] | str) -> dict[str, Any]:
-    """The options that a renderer's constructor says may be a path, with their defaults."""
+class PathOption(NamedTuple):
+    """A text among a renderer's options that its constructor says may be a path.
+
+    Attributes:
+        place: of it within the options.
+        written: the text.
+        names: what may be said instead, which is no path: the default, and texts that the
+            annotation names.
+    """
+
+    place: Place
+    written: str
+    names: tuple[str, ...]
+
+
+def path_options(found: type[Renderer] | str, options: Mapping[str, Any]) -> list[PathOption]:
+    """The texts that may be paths, of mappings and lists within the options too."""
     if isinstance(found, str):
-        return {}
+        return []
     parameters = inspect.signature(found).parameters
-    return {
-        name: parameters[name].default
-        for name, hint in _hints(found).items()
-        if name in parameters and _is_path(hint)
-    }
+    paths = []
+    for name, hint in _hints(found).items():
+        if name in parameters and name in options:
+            default = parameters[name].default
+            names = (default,) if isinstance(default, str) else ()
+            paths += _paths(hint, (name,), options[name], names)
+    return paths
+
+
+def _paths(hint: Any, place: Place, value: Any, names: tuple[str, ...] = ()) -> list[PathOption]:
+    """The texts in ``value`` that an annotation says may be paths."""
+    members = _members(hint)
+    if isinstance(value, str):
+        named = [text for part in members if get_origin(part) is Literal for text in get_args(part)]
+        return [PathOption(place, value, (*names, *named))] if Path in members else []
+    found = []
+    for part in members:
+        inner = get_args(part)
+        if isinstance(value, dict) and _is_a(part, Mapping) and len(inner) == 2:
+            found += [
+                p for key, each in value.items() for p in _paths(inner[1], (*place, key), each)
+            ]
+        elif isinstance(value, list) and _is_a(part, Sequence) and inner:
+            found += [
+                p for i, each in enumerate(value) for p in _paths(inner[0], (*place, i), each)
+            ]
+    return found
+
+
+def _members(hint: Any) -> list[Any]:
+    """The alternatives that an annotation leaves."""
+    if get_origin(hint) is Annotated:
+        return _members(get_args(hint)[0])
+    if get_origin(hint) in (Union, UnionType):
+        return [member for part in get_args(hint) for member in _members(part)]
+    return [hint]
+
+
+def _is_a(hint: Any, kind: type) -> bool:
+    origin = get_origin(hint)
+    return isinstance(origin, type) and issubclass(origin, kind)
 
 
 def drawn_size(found: type[Renderer] | str, options: Mapping[str, Any]) -> tuple[int, int] | None:
@@ -105,7 +166,7 @@ def option_mistakes(
     """
     known = option_names(found)
     hints = _hints(found)
-    paths = path_options(found) if files else {}
+    paths = path_options(found, options) if files else []
     mistakes = []
     for name, value in options.items():
         here = (*place, "options", name)
@@ -116,10 +177,12 @@ def option_mistakes(
             mistakes.append(document.mistake(here, message, key=True))
             continue
         wrong = type_mistake(hints[name], value) if name in hints else None
-        if wrong is None and name in paths:
-            wrong = _path_mistake(value, paths[name])
         if wrong is not None:
             mistakes.append(document.mistake(here, wrong))
+            continue
+        for path in paths:
+            if path.place[0] == name and (missing := _path_mistake(path)):
+                mistakes.append(document.mistake((*place, "options", *path.place), missing))
     for name, parameter in inspect.signature(found).parameters.items():
         named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
         if named and parameter.default is parameter.empty and name not in options:
@@ -174,16 +237,9 @@ def _hints(found: type[Renderer]) -> dict[str, Any]:
     return hints
 
 
-def _is_path(hint: Any) -> bool:
-    """Whether an annotation is ``Path``, or a union with it."""
-    if get_origin(hint) is Annotated:
-        return _is_path(get_args(hint)[0])
-    return hint is Path or any(part is Path for part in get_args(hint))
-
-
-def _path_mistake(value: Any, default: Any) -> str | None:
-    """What is wrong with an option that is declared as a path; None where nothing is."""
-    if not isinstance(value, str) or value == default or Path(value).exists():
+def _path_mistake(path: PathOption) -> str | None:
+    """What is wrong with what may be a path; None where nothing is."""
+    if path.written in path.names or Path(path.written).exists():
         return None
-    but = f"{default!r} or " if isinstance(default, str) else ""
-    return f"must be {but}a file or folder that is there; {value} does not exist"
+    but = "".join(f"{name!r} or " for name in dict.fromkeys(path.names))
+    return f"must be {but}a file or folder that is there; {path.written} does not exist"

@@ -137,6 +137,15 @@ class Renderer(ABC):
         """The model of each category that has one, which ``Label.pose`` speaks of."""
         return {}
 
+    @classmethod
+    def lacks(cls) -> Sequence[str]:
+        """What keeps it from drawing on this machine, each with what to do about it.
+
+        ``metasim doctor`` asks it of every installed renderer, before any is built. What is
+        large, or must not be loaded into the user's process, is looked at in another.
+        """
+        return ()
+
     def close(self) -> None:  # noqa: B027 - most renderers hold nothing
         """Release what the renderer holds; also after an error. It may come twice, or first."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -18,7 +18,14 @@ from metasim_blender.ply import read_ply
 from metasim_blender.textures import TEXTURES
 from metasim_blender.vocabulary import PLAIN
 
-__all__ = ["BUILT_IN", "MODELS", "find_textures", "load_models", "model_names"]
+__all__ = ["BUILT_IN", "MODELS", "ModelFile", "find_textures", "load_models", "model_names"]
+
+ModelFile = (
+    Literal["builtin"]
+    | Path
+    | Mapping[Literal["file", "unit", "up"], Path | Literal["m", "cm", "mm", "y", "z"]]
+)
+"""What the option ``models`` says of one model."""
 
 BUILT_IN: Final = "builtin"
 """What an option says for a model that comes with this package."""

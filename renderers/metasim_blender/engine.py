@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
+import platform
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +16,14 @@ from typing import Any, Final, Literal
 
 from metasim.errors import MissingExtraError, PluginError
 
-__all__ = ["Device", "quiet", "start", "trouble", "use_device"]
+__all__ = ["Device", "lacks", "quiet", "start", "trouble", "use_device"]
 
 Device = Literal["auto", "cpu", "gpu"]
 
 _PURPOSE: Final = "the renderer 'blender'"
 _LIBRARIES: Final = "libx11-6 libxext6 libxrender1 libxfixes3 libxi6 libxkbcommon0 libsm6 libgl1"
+_PYTHONS: Final = ((3, 11), (3, 13))
+_PATIENCE: Final = 120.0
 _GPUS: Final = ("OPTIX", "CUDA", "HIP", "METAL", "ONEAPI")
 
 
@@ -35,11 +40,39 @@ def start() -> tuple[ModuleType, Any]:
             cycles = importlib.import_module("cycles")
             return bpy, cycles.CyclesRender
     except ModuleNotFoundError as error:
-        if error.name == "bpy":
+        if error.name == "bpy" and sys.version_info[:2] in _PYTHONS:
             raise MissingExtraError("bpy", "blender", _PURPOSE) from error
+        if error.name == "bpy":
+            raise PluginError(_not_installed()) from error
         raise PluginError(trouble(str(error))) from error
     except (AttributeError, ImportError) as error:
         raise PluginError(trouble(str(error))) from error
+
+
+def lacks() -> list[str]:
+    """What keeps bpy from being used, tried in another process: it is large, and may crash."""
+    if importlib.util.find_spec("bpy") is None:
+        return [_not_installed()]
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", "import bpy, cycles; cycles.CyclesRender"],
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return [trouble(f"it takes more than {_PATIENCE} seconds")]
+    said = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()
+    return [trouble(said[-1])] if done.returncode else []
+
+
+def _not_installed() -> str:
+    if sys.version_info[:2] in _PYTHONS:
+        return f"{_PURPOSE} needs bpy: pip install 'metasim[blender]'"
+    here = platform.python_version()
+    known = " or ".join(f"{major}.{minor}" for major, minor in _PYTHONS)
+    return f"{_PURPOSE} needs bpy, of which there are builds for Python {known}, and this is {here}"
 
 
 def trouble(message: str) -> str:

@@ -42,7 +42,8 @@ def make_material(bpy: Any, shading: Shading, profile: Profile) -> Any:
     object's alpha, is added without sampling it, so that it has no noise.
     """
     material = bpy.data.materials.new("metasim")
-    material.use_nodes = True
+    if material.node_tree is None:  # since Blender 5 there always is one
+        material.use_nodes = True
     material.cycles.emission_sampling = "NONE"
     tree = material.node_tree
     tree.nodes.clear()

@@ -121,6 +121,7 @@ class FileReader:
         settings = scene.render.image_settings
         if hasattr(settings, "media_type"):  # since Blender 5
             settings.media_type = "MULTI_LAYER_IMAGE"
+            settings.use_exr_interleave = True  # all passes in one part
         settings.file_format = "OPEN_EXR_MULTILAYER"
         settings.color_depth, settings.exr_codec = "32", "NONE"
 

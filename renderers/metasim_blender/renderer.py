@@ -14,7 +14,7 @@ from metasim.render.base import Label, Rendered, Renderer
 from metasim.render.geometry import Camera, Mesh
 from metasim.scene.graph import Scene
 from metasim_blender import engine
-from metasim_blender.assets import find_textures, load_models
+from metasim_blender.assets import ModelFile, find_textures, load_models
 from metasim_blender.colour import linear, quantise
 from metasim_blender.engine import Device
 from metasim_blender.example import EXAMPLE
@@ -84,7 +84,7 @@ class BlenderRenderer(Renderer):
         image_size: tuple[int, int] = (64, 64),
         profile: Profile = "fast",
         samples: int | None = None,
-        models: Literal["builtin"] | Mapping[str, Path | Mapping[str, str]] = "builtin",
+        models: Literal["builtin"] | Mapping[str, ModelFile] = "builtin",
         textures: Mapping[str, Path] | None = None,
         device: Device = "auto",
         denoise: bool = False,
@@ -106,6 +106,11 @@ class BlenderRenderer(Renderer):
         except Exception:
             self._wardrobe.close()
             raise
+
+    @classmethod
+    def lacks(cls) -> Sequence[str]:
+        """Whether bpy is there and can be loaded, tried in another process."""
+        return engine.lacks()
 
     def meshes(self) -> Mapping[str, Mesh]:
         """The models, in metres, z up."""

@@ -136,7 +136,8 @@ class Stage:
     def _make_world(self) -> Any:
         """A world that gives light from everywhere."""
         world = self._bpy.data.worlds.new("metasim")
-        world.use_nodes = True
+        if world.node_tree is None:  # since Blender 5 there always is one
+            world.use_nodes = True
         world.cycles.sampling_method = "NONE"
         self._scene.world = world
         return world

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 PLUGIN = """\
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from metasim.render import Renderer
 
@@ -45,6 +47,15 @@ class Filed(Toy):
 
     def render_tensor(self, scenes):
         raise AssertionError
+
+
+class Shelved(Toy):
+    def __init__(
+        self,
+        models: Literal["builtin"] | Mapping[str, Path | Mapping[str, Path]] = "builtin",
+        pictures: Sequence[Path] | None = None,
+    ) -> None:
+        self.image_size = (8, 8)
 
 
 class Anything(Toy):

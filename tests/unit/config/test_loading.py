@@ -168,6 +168,42 @@ def test_an_option_that_is_declared_a_path_is_one_where_it_is_there(
     assert found.renderer.options["glyphs"] == str(folder / "here" / "own")
 
 
+def test_mappings_and_lists_of_paths_are_resolved_too(write: Write, folder: Path) -> None:
+    for name in ("mug.ply", "duck.ply", "a.png", "builtin"):
+        (folder / name).touch()
+    text = (
+        "grammar: grammar.yaml\ntarget: {grammar: grammar.yaml}\n"
+        "renderer:\n  use: toy_for_config:Shelved\n"
+        "  options: {models: %s, pictures: [a.png, ./a.png]}\n"
+    )
+    path = write(text % "{mug: mug.ply, duck: {file: duck.ply, other: ./mug.ply}}")
+    assert load_experiment(path).renderer.options == {
+        "models": {
+            "mug": str(folder / "mug.ply"),
+            "duck": {"file": str(folder / "duck.ply"), "other": str(folder / "mug.ply")},
+        },
+        "pictures": [str(folder / "a.png")] * 2,
+    }
+    # What an annotation names is a name, whatever lies beside the file.
+    assert load_experiment(write(text % "builtin")).renderer.options["models"] == "builtin"
+
+
+def test_each_path_of_a_mapping_must_be_there(write: Write, folder: Path) -> None:
+    (folder / "mug.ply").touch()
+    path = write(
+        "grammar: grammar.yaml\ntarget: {grammar: grammar.yaml}\n"
+        "renderer:\n  use: toy_for_config:Shelved\n"
+        "  options:\n    models: {mug: mug.ply, duck: duck.ply}\n    pictures: [b.png]\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load_experiment(path)
+    assert [(m.key, m.line) for m in caught.value.mistakes] == [
+        ("renderer.options.models.duck", 6),
+        ("renderer.options.pictures.0", 7),
+    ]
+    assert all("file or folder that is there" in m.message for m in caught.value.mistakes)
+
+
 def test_the_targets_renderer_takes_over_what_it_shares_with_the_learners(write: Write) -> None:
     common = (
         "grammar: grammar.yaml\n"
