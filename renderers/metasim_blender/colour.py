@@ -28,7 +28,7 @@ _LEVELS = np.rint(255 * srgb(np.arange(_STEPS + 1) / _STEPS)).astype(np.uint8)
 def quantise(light: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     """Linear light as 8-bit sRGB; what is brighter than 1 becomes 255, any shape.
 
-    By a table of 65536 entries: a level's bound is met to a hundredth of a level.
+    By a table of 65536 entries: a bound between levels is met to a fortieth of a level.
     """
     steps = np.clip(light, 0, 1)
     steps *= _STEPS
