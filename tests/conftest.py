@@ -6,6 +6,7 @@ import os
 import random
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 # Before anything imports torch: tensors are small here, and threads that spin while they wait
 # make a busy machine a hundred times slower. Child processes inherit it.
@@ -15,6 +16,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pytest
 import rich.style  # noqa: F401 - draws from Python's generator when imported; not in a test
+
+_EXTRAS = {"blender": "bpy", "ray": "ray"}
+"""What tests with a marker need; both are called as the extra that brings it."""
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a package that is not installed."""
+    for extra, package in _EXTRAS.items():
+        if item.get_closest_marker(extra) and find_spec(package) is None:
+            pytest.skip(f"{package} is not installed (extra {extra})")
 
 
 def _torch_state() -> bytes | None:

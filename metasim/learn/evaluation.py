@@ -64,6 +64,8 @@ def sensitivities(
     """
     codec = objective.codec
     batch = codec.encode(scenes)
+    half = len(scenes) // 2
+    drawn = objective.draw(scenes[:half])
     found = {}
     for label, (s, a) in zip(codec.labels, codec.entries, strict=True):
         generator = torch.Generator().manual_seed(derive(seed, "sensitivity", label))
@@ -71,10 +73,9 @@ def sensitivities(
         rows = torch.nonzero(batch.name_id == s).squeeze(-1)
         share = torch.rand(len(rows), generator=generator, dtype=torch.float64)
         value[rows, a] = codec.low[s, a] + share * (codec.high[s, a] - codec.low[s, a])
-        half = len(scenes) // 2
         redrawn = codec.decode(scenes, value)[half:]
         # Other scenes than those compared with: a common seed would make even noise alike.
-        before = objective.features(scenes[:half], generator)
+        before = objective.features_of(drawn, generator)
         after = objective.features(redrawn, generator)
         kernel = kernel_among(torch.cat([before, after]), objective.discrepancy.kernel)
         permutations = stream(seed, "sensitivity permutations", label)

@@ -88,7 +88,13 @@ def test_a_node_that_is_seldom_or_never_there(
         assert answer.data["unidentifiable"] == rare
 
 
-@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
+def _marked(file: Path) -> Any:
+    """A case for pytest, with what it needs."""
+    marks = [pytest.mark.blender] if file.stem.startswith("tabletop_") else []
+    return pytest.param(file, id=file.stem, marks=marks)
+
+
+@pytest.mark.parametrize("file", [*map(_marked, SHIPPED)])
 def test_every_experiment_that_ships_runs_from_end_to_end(
     metasim: Command, tmp_path: Path, file: Path
 ) -> None:
@@ -99,6 +105,11 @@ def test_every_experiment_that_ships_runs_from_end_to_end(
     if any(isinstance(features, SimulatorFeatures) for features in experiment.features):
         settings += ["features.renders=150", "features.refine_renders=50", "features.epochs=1"]
         settings += ["features.max_error=1"]
+    if experiment.renderer.use == "blender":  # which is slow
+        settings += ["target.count=24", "training.max_renders=75", "features.renders=100"]
+        settings += ["training.warm_start=false", "target.renderer.options.samples=1"]
+        settings += ["renderer.options={image_size: [32, 32], samples: 1}"]
+        settings += ["target.renderer.options.image_size=[32, 32]"]
     if experiment.task is not None:
         settings += ["task.count=40", "task.groups=2"]
     answer = metasim("train", file, *settings)

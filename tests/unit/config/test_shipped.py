@@ -30,6 +30,13 @@ def test_all_of_them_are_here() -> None:
         "mnist_multi",
         "mnist_task",
         "paper",
+        "tabletop_1attr",
+        "tabletop_2attr",
+        "tabletop_3attr",
+        "tabletop_5attr",
+        "tabletop_multi",
+        "tabletop_camera",
+        "tabletop_gap",
     }
 
 
@@ -39,8 +46,9 @@ def test_a_shipped_experiment_is_valid(path: Path, tmp_path: Path) -> None:
     assert found.name == path.stem
     assert found.output.dir == EXPERIMENTS.parent / "results"
     assert isinstance(found.target, GrammarTarget)
-    splits = (found.renderer.options["split"], found.target.renderer.options["split"])
-    assert splits == ("source", "target")  # no digit is in both
+    if found.renderer.use == "mnist":
+        splits = (found.renderer.options["split"], found.target.renderer.options["split"])
+        assert splits == ("source", "target")  # no digit is in both
     copy = tmp_path / "config.yaml"
     copy.write_text(yamlfile.dump(found.resolved()))
     assert load_experiment(copy) == found
@@ -86,6 +94,65 @@ def test_the_two_modes_and_the_correlation_are_as_the_readme_says() -> None:
     assert np.corrcoef(x, yaw)[0, 1] == pytest.approx(0.8, abs=0.05)
 
 
+@pytest.mark.parametrize(
+    ("name", "learned"),
+    [
+        ("1attr", {"car.yaw": 90}),
+        ("2attr", {"car.x": 0.22, "car.y": -0.18}),
+        ("3attr", {"car.x": 0.2, "car.y": -0.15, "car.yaw": 210}),
+        ("gap", {"car.x": 0.2, "car.y": -0.15, "car.yaw": 210}),
+        (
+            "5attr",
+            {
+                "light.elevation": 25,
+                "car.x": -0.18,
+                "car.y": 0.15,
+                "car.yaw": 120,
+                "car.scale": 1.35,
+            },
+        ),
+        (
+            "multi",
+            {
+                "left.y": 0.15,
+                "left.yaw": 60,
+                "middle.y": -0.15,
+                "middle.yaw": 200,
+                "right.y": 0.05,
+                "right.yaw": 300,
+            },
+        ),
+        ("camera", {"light.azimuth": 80, "light.elevation": 25, "camera.elevation": 65}),
+    ],
+)
+def test_what_is_to_be_learned_of_a_table_is_what_the_readme_says(
+    name: str, learned: dict[str, float]
+) -> None:
+    experiment = load_experiment(EXPERIMENTS / f"tabletop_{name}.yaml")
+    assert isinstance(experiment.target, GrammarTarget)
+    assert set(experiment.grammar.learnable) == set(learned)
+    wanted, before = (
+        drawn_by_label(grammar) for grammar in (experiment.target.grammar, experiment.grammar)
+    )
+    for label, value in learned.items():
+        assert (wanted[label] == value).all(), label
+        spread = experiment.grammar.learnable[label].range
+        assert spread is not None
+        assert abs(np.median(before[label]) - value) > 0.05 * (spread[1] - spread[0]), label
+
+
+def test_the_gap_is_one_of_light_and_shading_not_of_what_is_learned() -> None:
+    experiment = load_experiment(EXPERIMENTS / "tabletop_gap.yaml")
+    assert isinstance(experiment.target, GrammarTarget)
+    assert experiment.target.renderer.options["profile"] == "quality"
+    assert experiment.renderer.options.get("profile", "fast") == "fast"
+    ours, theirs = (
+        drawn_by_label(grammar)["light.azimuth"]
+        for grammar in (experiment.grammar, experiment.target.grammar)
+    )
+    assert ours.min() > theirs.max()
+
+
 def test_the_targets_of_several_digits_differ_by_their_place() -> None:
     multi = load_experiment(EXPERIMENTS / "mnist_multi.yaml").target
     assert isinstance(multi, GrammarTarget)
@@ -99,3 +166,14 @@ def values(grammar: SceneGrammar, key: str) -> npt.NDArray[np.float64]:
     """2,000 draws of the one digit's attribute."""
     scenes = (grammar.sample(stream(0, "shipped", i)) for i in range(2000))
     return np.array([float(scene.nodes[-1].attributes[key]) for scene in scenes])
+
+
+def drawn_by_label(grammar: SceneGrammar) -> dict[str, npt.NDArray[np.float64]]:
+    """200 draws of every number, by ``<node>.<attribute>``."""
+    found: dict[str, list[float]] = {}
+    for index in range(200):
+        for node in grammar.sample(stream(0, "shipped", index)).nodes:
+            for key, value in node.attributes.items():
+                if not isinstance(value, str):
+                    found.setdefault(f"{node.name}.{key}", []).append(float(value))
+    return {label: np.array(drawn) for label, drawn in found.items()}

@@ -13,10 +13,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy import stats
 
+from metasim.render import make_renderer
 from metasim.scene import Attribute, Scene, SceneGrammar
 from metasim_mnist import MnistRenderer
 
 SHIPPED = sorted((Path(__file__).parents[3] / "assets" / "grammars").glob("*.yaml"))
+DIGITS = [path for path in SHIPPED if path.stem.startswith("mnist_")]
+TABLES = [path for path in SHIPPED if path.stem.startswith("tabletop_")]
 
 
 def normal(mean, std):
@@ -411,8 +414,24 @@ def test_what_has_an_order_may_be_correlated(prior):
 # --- the grammars that ship ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
-def test_shipped_grammars_can_be_drawn(path):
+def test_every_shipped_grammar_is_of_digits_or_of_a_table():
+    assert set(DIGITS) | set(TABLES) == set(SHIPPED)
+
+
+@pytest.mark.blender
+def test_shipped_tables_can_be_drawn_and_show_all_of_their_objects():
+    rng = np.random.default_rng(0)
+    grammars = [SceneGrammar.model_validate(yaml.safe_load(p.read_text())) for p in TABLES]
+    with make_renderer("blender", {"image_size": [64, 64]}) as renderer:
+        drawn = [renderer.render([one.sample(rng) for _ in range(6)]) for one in grammars]
+    for path, rendered in zip(TABLES, drawn, strict=True):
+        shown = [label.visible for labels in rendered.labels for label in labels]
+        assert len(shown) == 6 * (3 if "multi" in path.stem else 1)
+        assert min(shown) > 0.7, path.stem
+
+
+@pytest.mark.parametrize("path", DIGITS, ids=lambda p: p.stem)
+def test_shipped_digits_can_be_drawn(path):
     one = SceneGrammar.model_validate(yaml.safe_load(path.read_text()))
     for node in one.nodes.values():
         assert set(node.attributes) <= MnistRenderer.kinds[node.kind]
@@ -426,7 +445,8 @@ def test_shipped_targets_have_the_nodes_and_learnable_attributes_of_their_priors
     by_name = {p.stem: SceneGrammar.model_validate(yaml.safe_load(p.read_text())) for p in SHIPPED}
     pairs = {name: name.removesuffix("_target") for name in by_name if name.endswith("_target")}
     pairs |= {"mnist_spread_target": "mnist_rot", "mnist_bimodal_target": "mnist_rot"}
-    assert len(pairs) == 6
+    pairs |= {"tabletop_gap_target": "tabletop_3attr"}
+    assert len(pairs) == 13
     for target, prior in pairs.items():
         learnable = by_name[target].learnable
         assert list(learnable) == list(by_name[prior].learnable)

@@ -1,9 +1,8 @@
-"""Scenes, and renderers that live as long as the tests: what needs bpy is skipped without it."""
+"""Scenes, and renderers that live as long as the tests."""
 
 from __future__ import annotations
 
 import json
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +14,6 @@ from metasim_blender.ply import PlyMesh, write_ply
 
 SIDES = (0.24, 0.10, 0.16)
 """Of the box, in metres."""
-
-
-def pytest_runtest_setup(item):
-    if item.get_closest_marker("blender") and find_spec("bpy") is None:
-        pytest.skip("bpy is not installed (extra blender)")
 
 
 @pytest.fixture(scope="session")
