@@ -16,6 +16,7 @@ from packaging.version import Version
 
 from metasim.errors import MetasimError
 from metasim.render.drawing import calling
+from metasim.render.hire import cores
 from metasim.render.plugins import installed, load_renderer
 
 __all__ = ["EXTRAS", "diagnose"]
@@ -48,13 +49,13 @@ def diagnose() -> dict[str, Any]:
     packages = {r.name: _version(r.name) for r in needed}
     extras = {name: _extra(name, requirements) for name in EXTRAS}
     devices, trouble = _devices()
-    cores, memory = _cores(), _memory()
+    memory = _memory()
     return {
         "metasim": _version("metasim"),
         "python": platform.python_version(),
         "executable": sys.executable,
         "platform": platform.platform(),
-        "cores": cores,
+        "cores": cores(),
         "memory": memory,
         "packages": packages,
         "extras": extras,
@@ -188,12 +189,6 @@ def _scarcity(memory: int | None) -> list[str]:
     if memory is not None and memory < _LEAST_MEMORY:
         return [f"only {memory / _GIB:.1f} GiB of memory; make training.batch_size smaller"]
     return []
-
-
-def _cores() -> int:
-    """The cores this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _memory() -> int | None:

@@ -115,6 +115,7 @@ class Renderer(ABC):
         image_size: (height, width) in pixels, set by the constructor.
         known_categories: kind -> the categories it can have, for kinds whose category need not
             follow from an attribute ``class``. With it all datasets number them alike.
+        fresh: whether every call makes new arrays for certain, so that nobody need copy them.
         isolated: whether it must live in worker processes of its own, also where nobody asks for
             them: its engine crashes, or must not be loaded into the user's process. Its module
             is imported there too, so that what is large belongs into the constructor.
@@ -122,6 +123,7 @@ class Renderer(ABC):
 
     kinds: ClassVar[Mapping[str, frozenset[str]]]
     example: ClassVar[Mapping[str, Any] | None] = None
+    fresh: ClassVar[bool] = False
     isolated: ClassVar[bool] = False
     image_size: tuple[int, int]
     known_categories: Mapping[str, Sequence[str]] = MappingProxyType({})

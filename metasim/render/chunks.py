@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,11 +35,13 @@ class Chunk:
         start: place of the first in the batch.
         stop: place after the last.
         failures: how often a worker has ended over these scenes, or over more with them.
+        excused: whether one has, in a way that they may have had no part in; once is enough.
     """
 
     start: int
     stop: int
     failures: int = 0
+    excused: bool = False
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -47,10 +49,7 @@ class Chunk:
     def halves(self) -> tuple[Chunk, Chunk]:
         """Both halves of at least two scenes."""
         middle = (self.start + self.stop) // 2
-        return (
-            Chunk(self.start, middle, self.failures),
-            Chunk(middle, self.stop, self.failures),
-        )
+        return replace(self, stop=middle), replace(self, start=middle)
 
 
 class Pace:
@@ -130,8 +129,8 @@ class Batch:
         first = self._todo.popleft()
         if first.failures or len(first) <= size:
             return first
-        self._todo.appendleft(Chunk(first.start + size, first.stop))
-        return Chunk(first.start, first.start + size)
+        self._todo.appendleft(replace(first, start=first.start + size))
+        return replace(first, stop=first.start + size)
 
     def give_back(self, *chunks: Chunk) -> None:
         """Have chunks drawn before all others."""

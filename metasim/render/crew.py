@@ -6,16 +6,16 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
 from metasim.errors import MetasimError, PluginError
 from metasim.render.chunks import Chunk
+from metasim.render.member import Done, Lost, Member, with_log
 from metasim.render.options import Workers
 from metasim.render.transport import Answered, Ended, Event, Ready, Refused, Transport, Worker
-from metasim.render.wire import Arrays
 
-__all__ = ["Crew", "Done", "Lost", "Member", "with_log"]
+__all__ = ["Crew"]
 
 _STARTS = 3  # workers in a row that end before they are ready: then another would as well
 _LEAVING = 10.0  # seconds in which a worker must have closed its renderer
@@ -23,67 +23,6 @@ _LOOKING = 0.1  # seconds between two looks at how much memory workers take
 _WRITING = 0.1  # seconds in which a worker that hangs may write where
 _NEAR = 0.9  # of the memory it may take: then no second chunk waits for a worker
 _MIB = 1 << 20
-
-
-@dataclass(eq=False)
-class Member:
-    """A worker, and what is known of it.
-
-    Attributes:
-        worker: the worker.
-        since: when it began with what it does: to start, or the first of its jobs.
-        ready: whether its renderer is built.
-        renders: images it has drawn.
-        jobs: messages it has not answered, by number, in order; of a chunk, or of something else.
-        killed: why it was killed; empty where it was not.
-        blameless: whether its end says nothing of the chunk that it was drawing.
-        near: whether it takes nearly as much memory as it may.
-        retiring: whether it is to be replaced once it has nothing to do.
-    """
-
-    worker: Worker
-    since: float
-    ready: bool = False
-    renders: int = 0
-    jobs: deque[tuple[int, Chunk | None]] = field(default_factory=deque)
-    killed: str = ""
-    blameless: bool = False
-    near: bool = False
-    retiring: bool = False
-
-
-@dataclass(frozen=True)
-class Done:
-    """A worker has answered.
-
-    Attributes:
-        member: which.
-        chunk: that it has drawn; None where it was asked something else.
-        body: the answer.
-        arrays: good until the next message to it.
-    """
-
-    member: Member
-    chunk: Chunk | None
-    body: Mapping[str, Any]
-    arrays: Arrays
-
-
-@dataclass(frozen=True)
-class Lost:
-    """A worker ended with a chunk undrawn.
-
-    Attributes:
-        chunk: the chunk; None where it was asked something else.
-        how: the worker ended, in words.
-        log: the end of what it had written.
-        blamed: whether the chunk may have been the reason.
-    """
-
-    chunk: Chunk | None
-    how: str
-    log: str
-    blamed: bool
 
 
 class Crew:
@@ -190,6 +129,13 @@ class Crew:
             yield from self._see_to(self._heard.popleft())
         self._watch()
 
+    def look_round(self) -> None:
+        """See to what has happened while nobody had a job, without waiting."""
+        self._heard += self._transport.wait(0)
+        while self._heard:
+            for _ in self._see_to(self._heard.popleft()):
+                pass
+
     def _see_to(self, event: Event) -> Iterator[Done | Lost]:
         member = self.members.get(event.worker)
         match event:
@@ -247,7 +193,10 @@ class Crew:
                 raise PluginError(self._never_ready(how, log))
         self.fill_up()
         for place, (_, chunk) in enumerate(member.jobs):
-            yield Lost(chunk, how, log, blamed=place == 0 and not member.blameless)
+            excused = bool(chunk and not chunk.excused and member.blameless)
+            if place == 0 and chunk and excused:
+                chunk = replace(chunk, excused=True)
+            yield Lost(chunk, how, log, blamed=place == 0 and not excused)
 
     def _never_ready(self, how: str, log: str) -> str:
         often = "" if self._failed_starts < _STARTS else f", {self._failed_starts} times in a row"
@@ -316,11 +265,3 @@ class Crew:
     def _bound(self) -> float | None:
         memory = self.options.recycle.memory
         return None if memory is None else memory * _MIB
-
-
-def with_log(message: str, log: str) -> str:
-    """A message, and the end of a worker's log where there is something in it."""
-    if not log:
-        return message
-    lines = "\n".join(f"  | {line}" for line in log.splitlines()[-20:])
-    return f"{message}; its log ends:\n{lines}"

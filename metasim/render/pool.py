@@ -15,8 +15,9 @@ from metasim.errors import PluginError, RenderError
 from metasim.render import wire
 from metasim.render.base import Rendered, Renderer
 from metasim.render.chunks import Batch, Chunk, Pace
-from metasim.render.crew import Crew, Done, Lost, with_log
+from metasim.render.crew import Crew
 from metasim.render.geometry import Mesh
+from metasim.render.member import Done, Lost, with_log
 from metasim.render.options import Workers
 from metasim.render.transport import Transport
 from metasim.scene.graph import Scene
@@ -47,6 +48,8 @@ class WorkerPool(Renderer):
         MetasimError: what building the renderer raises.
         PluginError: when its worker ends before it is ready, or is not ready in time.
     """
+
+    fresh = True
 
     def __init__(
         self,
@@ -100,10 +103,9 @@ class WorkerPool(Renderer):
             PluginError: when no worker can be started any more.
         """
         with self._exclusively():
-            for place, scene in enumerate(scenes):
-                if scene in self._quarantined:
-                    raise _refusal(scene, place, self._quarantined[scene])
+            self._refuse_quarantined(scenes)
             batch = Batch(scenes, self.image_size)
+            self._crew.look_round()
             while not batch.done:
                 self._hand_out(batch)
                 for event in self._crew.attend():
@@ -178,6 +180,11 @@ class WorkerPool(Renderer):
         if self._stopping:
             raise RenderError(f"the renderer {self.name!r} was closed; build another")
 
+    def _refuse_quarantined(self, scenes: Sequence[Scene]) -> None:
+        for place, scene in enumerate(scenes if self._quarantined else ()):
+            if scene in self._quarantined:
+                raise _refusal(scene, place, self._quarantined[scene])
+
     def _hand_out(self, batch: Batch) -> None:
         """Give each worker a chunk, and the next one for when it has drawn that."""
         self._crew.fill_up()
@@ -243,12 +250,13 @@ def _refusal(scene: Scene, place: int, how: str, log: str = "") -> RenderError:
     """What is said of a scene that ends its workers."""
     nodes = Counter(f"{node.name} ({node.kind})" for node in scene.nodes)
     listed = ", ".join(f"{n} {name}" if n > 1 else name for name, n in nodes.items())
+    text = wire.text(scene.to_json())
     error = RenderError(
         with_log(
             f"image {place} of the batch must be drawn, but every worker that drew it {how}; its "
-            f"scene is not tried again: {listed}; {json.dumps(scene.to_json())}",
+            f"scene is not tried again: {listed}; {text}",
             log,
         )
     )
-    error.scenes = (scene.to_json(),)
+    error.scenes = (json.loads(text),)
     return error

@@ -34,6 +34,7 @@ __all__ = [
     "mesh_arrays",
     "meshes_of",
     "planes_of",
+    "text",
 ]
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -46,13 +47,22 @@ _LENGTH = struct.Struct("!I")
 
 
 def frame(message: Mapping[str, Any]) -> bytes:
-    """A message as it is sent: its length, then JSON; numpy scalars become numbers.
+    """A message as it is sent: its length, then JSON.
 
     Raises:
         TypeError: when something is no JSON value.
     """
-    body = json.dumps(message, default=_scalar, separators=(",", ":")).encode()
+    body = text(message).encode()
     return _LENGTH.pack(len(body)) + body
+
+
+def text(value: Any) -> str:
+    """A value as JSON; numpy scalars become numbers.
+
+    Raises:
+        TypeError: when something is no JSON value.
+    """
+    return json.dumps(value, default=_scalar)
 
 
 def _scalar(value: object) -> object:
