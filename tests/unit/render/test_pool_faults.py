@@ -84,6 +84,19 @@ def test_the_scene_that_ends_every_worker_is_found_and_refused(
     np.testing.assert_array_equal(pool.render(rest).images, faultless(rest))
 
 
+def test_workers_that_die_while_there_is_nothing_to_do_are_replaced(
+    hire: Hire, tmp_path: Path, drawn: Drawn
+) -> None:
+    pool = hire(notes=str(tmp_path))
+    for _ in range(4):
+        batch = scenes(10)
+        np.testing.assert_array_equal(pool.render(batch).images, faultless(batch))
+        for worker in list(pool._crew.members):
+            worker.kill()
+            os.waitid(os.P_PID, worker.process.pid, os.WEXITED | os.WNOWAIT)
+    assert len(drawn()) == 40, "none was lost and drawn again"
+
+
 def test_a_crash_and_a_hang_say_where(hire: Hire) -> None:
     pool = hire(workers=SETTINGS)
     for fault, place in {"segfault": "segfault", "hang": "hang"}.items():
