@@ -20,6 +20,7 @@ from metasim.render.transport import Ended, Event
 __all__ = ["LocalTransport"]
 
 _SILENCE = 1.0  # seconds that a process may take to end once it has closed its socket
+_SOON = 0.02  # seconds between two looks at whether it has
 # A worker each core: threads of their own would only be in one another's way, and their number
 # must not decide how sums are rounded.
 _THREADS = (
@@ -94,7 +95,7 @@ class LocalTransport:
                 watched.register(handle, select.POLLIN | (select.POLLOUT if worker.sending else 0))
                 by_handle[handle] = worker
             else:  # it is about to end
-                seconds = min(_SILENCE, _SILENCE if seconds is None else seconds)
+                seconds = min(_SOON, _SOON if seconds is None else seconds)
                 if time.monotonic() > worker.silent_since + _SILENCE:
                     worker.end_silent()
             if worker.exit >= 0:

@@ -111,22 +111,36 @@ def serve(channel: int, shelves: Sequence[int]) -> NoReturn:
     """
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1)  # asked of a worker that hangs, before it is ended
-    with socket.socket(fileno=channel) as stream:
-        messages = _messages(stream)
-        try:
-            host = Host(next(messages))
-            told = host.hello()
-        except MetasimError as error:
-            traceback.print_exc()
-            _leave(stream, {"failed": wire.from_error(error)})
-        stream.sendall(wire.frame({"ready": told}))
-        turns = [Shelf(handle) for handle in shelves]
-        for message in messages:
-            if message["ask"] == "end":
-                break
-            turns.append(turns.pop(0))
-            stream.sendall(_reply(message["id"], *host.answer(message), turns[-1]))
-        _leave(stream, {"ended": host.close()})
+    code = 1
+    try:
+        with socket.socket(fileno=channel) as stream:
+            stream.sendall(wire.frame(_last_words(stream, shelves)))
+        code = 0
+    except BaseException:  # whatever it is, it must not reach Python's own end
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # an engine's clean-up as Python ends may hang, or crash
+
+
+def _last_words(stream: socket.socket, shelves: Sequence[int]) -> dict[str, Any]:
+    """Answer until it is enough; the message that is then left to send."""
+    messages = _messages(stream)
+    try:
+        host = Host(next(messages))
+        told = host.hello()
+    except MetasimError as error:
+        traceback.print_exc()
+        return {"failed": wire.from_error(error)}
+    stream.sendall(wire.frame({"ready": told}))
+    turns = [Shelf(handle) for handle in shelves]
+    for message in messages:
+        if message["ask"] == "end":
+            break
+        turns.append(turns.pop(0))
+        stream.sendall(_reply(message["id"], *host.answer(message), turns[-1]))
+    return {"ended": host.close()}
 
 
 def _reply(number: int, body: Mapping[str, Any], arrays: Arrays, shelf: Shelf) -> bytes:
@@ -145,13 +159,3 @@ def _messages(stream: socket.socket) -> Iterator[dict[str, Any]]:
     frames = wire.Frames()
     while data := stream.recv(_READ):
         yield from frames.feed(data)
-
-
-def _leave(stream: socket.socket, last: Mapping[str, Any]) -> NoReturn:
-    """End at once: an engine's own clean-up as Python ends may hang, or crash."""
-    try:
-        stream.sendall(wire.frame(last))
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)

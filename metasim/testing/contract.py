@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from metasim.errors import Interrupted
 from metasim.render.base import Renderer
+from metasim.render.plugins import make_renderer
 from metasim.scene.grammar import SceneGrammar
 from metasim.testing import attributes, checks, geometry, labels, masks, occlusion, tensors
 from metasim.testing.broken import ContractBrokenError
@@ -114,7 +115,15 @@ class RendererContract:
             raise ContractBrokenError("give the tests a grammar, or the renderer an example")
         if not isinstance(grammar, SceneGrammar):
             grammar = SceneGrammar.model_validate(grammar)
-        cls.subject = Subject(lambda: cls.renderer(**cls.options), grammar, cls.seed)
+        cls.subject = Subject(cls._build, grammar, cls.seed)
+
+    @classmethod
+    def _build(cls) -> Renderer:
+        """The renderer, in worker processes where it must not be in this one."""
+        if not cls.renderer.isolated:
+            return cls.renderer(**cls.options)
+        place = f"{cls.renderer.__module__}:{cls.renderer.__qualname__}"
+        return make_renderer(place, cls.options)
 
     @classmethod
     def teardown_class(cls) -> None:

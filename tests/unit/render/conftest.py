@@ -48,11 +48,10 @@ def children() -> Callable[[], set[int]]:
 
 @pytest.fixture
 def nothing_left() -> Iterator[None]:
-    """Fail where the test leaves processes, descriptors or named memory."""
+    """Fail where the test leaves processes or descriptors."""
 
-    def left() -> tuple[set[int], int, set[str]]:
-        handles = len(os.listdir("/proc/self/fd"))
-        return _children(), handles, set(os.listdir("/dev/shm"))
+    def left() -> tuple[set[int], int]:
+        return _children(), len(os.listdir("/proc/self/fd"))
 
     before = left()
     yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import threading
@@ -266,3 +267,23 @@ def test_a_worker_imports_no_more_than_it_needs(
     assert told_by(hire("Threaded")) == ("[]", "1", "1", sys.executable)
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert told_by(hire("Threaded"))[1] == "3"
+
+
+class Apart(AnalyticRenderer):
+    """Must not live in this process."""
+
+    isolated = True
+    built_in: int | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        Apart.built_in = os.getpid()
+
+
+class TestIsolatedRenderer(RendererContract):
+    """The tests of an isolated renderer build it in workers, too."""
+
+    renderer = Apart
+
+    def test_it_was_not_built_here(self) -> None:
+        assert Apart.built_in is None

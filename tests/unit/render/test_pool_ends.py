@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -163,6 +164,32 @@ def test_a_forked_process_cannot_use_the_pool_nor_end_it(hire: Hire) -> None:
     os.close(tell)
     assert "by the process that built it, and not by one forked from that" in said
     assert len(pool.render(scenes(9))) == 9
+
+
+def test_the_memory_that_is_shared_has_no_name(hire: Hire) -> None:
+    """So that nobody need remove it."""
+    pool = hire(workers=1, size=[50, 60])
+    pool.render(scenes(9))
+    (worker,) = pool._crew.members
+    for shelf in worker._shelves:
+        assert os.readlink(f"/proc/self/fd/{shelf.handle}").endswith("(deleted)")
+        assert os.fstat(shelf.handle).st_nlink == 0
+
+
+def test_systems_without_memory_files_and_process_descriptors(
+    hire: Hire, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delattr(os, "memfd_create")
+    monkeypatch.delattr(os, "pidfd_open")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "shared"))
+    (tmp_path / "shared").mkdir()
+    pool = hire(notes=str(tmp_path))
+    for fault in ("kill", "leave", "segfault"):
+        batch = scenes(30, s7=f"once:{fault}")
+        np.testing.assert_array_equal(
+            pool.render(batch).images, Troubled().render(scenes(30)).images
+        )
+    assert not list((tmp_path / "shared").iterdir())
 
 
 # --- being interrupted ---------------------------------------------------------------------
