@@ -30,6 +30,7 @@ _PARKED: Final = -1e5
 _APART: Final = 10.0
 _SENSOR: Final = 32.0  # millimetres
 _BOUNCES: Final = 4
+_ASIDE: Final = 1 / 2048  # pixels right and up of its centre, where Cycles looks at a pixel first
 
 Three = tuple[float, float, float]
 Colour = tuple[float, float, float, float]
@@ -79,6 +80,7 @@ class Stage:
         self._camera = self._add(bpy.data.objects.new("camera", bpy.data.cameras.new("camera")))
         self._camera.data.clip_start, self._camera.data.clip_end = NEAR, _FAR
         self._camera.data.sensor_width = _SENSOR
+        self._camera.data.shift_x = self._camera.data.shift_y = -_ASIDE / max(settings.size)
         self._scene.camera = self._camera
         try:
             self._reader = choose_reader(bpy, self._scene, engine_class)
