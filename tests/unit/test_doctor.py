@@ -5,11 +5,14 @@ import json
 import platform
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 
 import pytest
 
 from metasim import summaries
 from metasim.doctor import EXTRAS, diagnose
+from metasim.render.plugins import GROUP
+from metasim.testing import AnalyticRenderer
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, **versions: str | None) -> None:
@@ -97,3 +100,42 @@ def test_it_does_not_import_torch_where_its_version_tells_enough() -> None:
         "diagnose(); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+class Ready(AnalyticRenderer):
+    pass
+
+
+class Lacking(AnalyticRenderer):
+    @classmethod
+    def lacks(cls) -> list[str]:
+        return ["needs a brush; buy one", "needs paint; mix some"]
+
+
+class Broken(AnalyticRenderer):
+    @classmethod
+    def lacks(cls) -> list[str]:
+        raise OSError("no shop is open")
+
+
+def test_renderers_that_cannot_draw_here_are_told_in_their_own_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    classes = {"ready": Ready, "lacking": Lacking, "broken": Broken}
+    points = {
+        name: EntryPoint(name, f"{__name__}:{found.__name__}", GROUP)
+        for name, found in classes.items()
+    }
+    points["gone"] = EntryPoint("gone", "package_that_is_not_there:Renderer", GROUP)
+    monkeypatch.setattr("metasim.doctor.installed", lambda: points)
+    monkeypatch.setattr("metasim.render.plugins.installed", lambda: points)
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[Ready.__module__])
+    found = diagnose()
+    assert found["renderers"] == [*classes, "gone"]
+    assert list(found["lacking"]) == ["lacking", "broken", "gone"]
+    assert found["lacking"]["lacking"] == ["needs a brush; buy one", "needs paint; mix some"]
+    assert "OSError: no shop is open" in found["lacking"]["broken"][0]
+    assert "package_that_is_not_there" in found["lacking"]["gone"][0]
+    text = summaries.health(found)
+    assert "renderers that cannot draw here\nlacking  needs a brush; buy one\n" in text
+    assert "renderers that cannot draw" not in summaries.health({**found, "lacking": {}})
