@@ -73,7 +73,9 @@ def die_with(lifeline: int) -> None:
     group = os.getpgrp()
     fcntl.fcntl(lifeline, fcntl.F_SETOWN, -group if group == os.getpid() else os.getpid())
     fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
-    if select.select([lifeline], [], [], 0)[0]:  # it was closed before this was heard
+    watched = select.poll()
+    watched.register(lifeline)
+    if watched.poll(0):  # it was closed before this was heard
         os.kill(os.getpid(), signal.SIGKILL)
 
 

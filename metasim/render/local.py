@@ -77,6 +77,11 @@ class LocalTransport:
         try:
             worker = WorkerProcess(self._command, self._environment, self._found, self._task)
         except OSError as error:
+            if error.filename is None:  # it is nothing about the interpreter
+                raise PluginError(
+                    f"another worker must be started, but {error.strerror or error}; have fewer "
+                    f"(workers.count), there are {len(self._workers)}"
+                ) from None
             raise PluginError(
                 f"workers.python must be an interpreter that can be started, got "
                 f"{self._command[0]}: {error.strerror or error}"

@@ -78,7 +78,7 @@ class WorkerProcess:
             theirs.close()
         self.stream.setblocking(False)
         self.exit = -1
-        if hasattr(os, "pidfd_open"):
+        with suppress(AttributeError, OSError):  # not every system, nor every container, has them
             self.exit = os.pidfd_open(self.process.pid)
             held.callback(os.close, self.exit)
         self.silent_since: float | None = None
@@ -177,9 +177,11 @@ class WorkerProcess:
             yield Answered(self, message["id"], message, arrays)
 
     def _is_gone(self) -> bool:
-        if self.exit >= 0:
-            return bool(select.select([self.exit], [], [], 0)[0])
-        return self.process.poll() is not None
+        if self.exit < 0:
+            return self.process.poll() is not None
+        watched = select.poll()  # select() cannot tell of a handle above 1023
+        watched.register(self.exit, select.POLLIN)
+        return bool(watched.poll(0))
 
     def _ended(self) -> Ended:
         self.kill()  # what it has started may be there still

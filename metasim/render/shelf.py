@@ -6,6 +6,7 @@ import mmap
 import os
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,8 @@ _GRAIN = 1 << 20  # bytes that a shelf grows by at least
 
 def nameless_file() -> int:
     """A new file without a name, in memory where that can be; returns its descriptor."""
-    if create := getattr(os, "memfd_create", None):
-        return int(create("metasim"))
+    with suppress(AttributeError, OSError):  # not every system, nor every container, has them
+        return os.memfd_create("metasim")
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,20 @@ def test_an_interpreter_that_cannot_be_started_is_told(hire: Hire, tmp_path: Pat
     (tmp_path / "text").write_text("no program")
     with pytest.raises(PluginError, match=r"workers.python must be .*text: Permission denied"):
         hire(workers={"count": 1, "python": tmp_path / "text"})
+
+
+def test_a_system_that_has_no_more_to_give_is_told(hire: Hire, in_limits: None) -> None:
+    with pytest.raises(PluginError, match=r"Too many open files; have fewer \(workers.count\)"):
+        hire(workers=200)
+
+
+@pytest.fixture
+def in_limits() -> Iterator[None]:
+    """Few open files for this process."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 40, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_an_interpreter_that_is_none_is_told(hire: Hire, tmp_path: Path) -> None:
