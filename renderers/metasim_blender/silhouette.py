@@ -58,7 +58,7 @@ def draw_silhouette(
     inverse = 1 / points[:, 2]
     x = camera.fx * points[:, 0] * inverse + camera.cx
     y = camera.fy * points[:, 1] * inverse + camera.cy
-    spans = _spans(x[corners], y[corners], size)
+    spans = _spans(x, y, corners, size)
     if not len(spans.row):
         return Silhouette(0, (0, 0, 0, 0), depth)
     _fill_depth(depth, spans, points[corners[:, spans.triangle]], camera)
@@ -105,34 +105,43 @@ def _at_near(a: Floats, b: Floats) -> Floats:
     return crossing
 
 
-def _spans(x: Floats, y: Floats, size: tuple[int, int]) -> _Spans:
-    """The spans of triangles (3, T), within :data:`_BEYOND` sides of the image."""
+def _spans(x: Floats, y: Floats, corners: npt.NDArray[np.int32], size: tuple[int, int]) -> _Spans:
+    """The spans of triangles, within :data:`_BEYOND` sides of the image.
+
+    Args:
+        x: (V,) columns of the vertices.
+        y: (V,) their rows.
+        corners: (3, F).
+        size: (H, W) of the image.
+    """
     height, width = size
-    left, right = _centres(_least(x), _most(x))
-    top, bottom = _centres(_least(y), _most(y))
+    # Most triangles of a fine mesh are so small that no centre's row crosses them.
+    top, bottom = _centres(*_ends(y[corners]))
     np.maximum(top, -_BEYOND * height, out=top)
     np.minimum(bottom, (_BEYOND + 1) * height - 1, out=bottom)
-    chosen = np.flatnonzero((top <= bottom) & (left <= right))
+    chosen = np.flatnonzero(top <= bottom)
+    left, right = _centres(*_ends(x[corners[:, chosen]]))
+    chosen = chosen[left <= right]
     top = top[chosen]
     counts = bottom[chosen] - top + 1
     triangle = np.repeat(chosen, counts)
     row = np.repeat(top - np.cumsum(counts) + counts, counts) + np.arange(len(triangle))
-    first, last = _centres(*_crossings(x[:, triangle], y[:, triangle], row + 0.5))
+    ways = corners[:, triangle]
+    first, last = _centres(*_crossings(x[ways], y[ways], row + 0.5))
     np.maximum(first, -_BEYOND * width, out=first)
     np.minimum(last, (_BEYOND + 1) * width - 1, out=last)
     held = np.flatnonzero(first <= last)
     return _Spans(triangle[held], row[held], first[held], last[held])
 
 
-def _least(values: Floats) -> Floats:
-    """The least of each triangle's three, several times as fast as numpy's own along an axis."""
-    least: Floats = np.minimum(np.minimum(values[0], values[1]), values[2])
-    return least
+def _ends(values: Floats) -> tuple[Floats, Floats]:
+    """Least and most of each column's three; numpy's own along an axis takes several times as long.
 
-
-def _most(values: Floats) -> Floats:
-    most: Floats = np.maximum(np.maximum(values[0], values[1]), values[2])
-    return most
+    Args:
+        values: (3, n).
+    """
+    one, two, three = values
+    return np.minimum(np.minimum(one, two), three), np.maximum(np.maximum(one, two), three)
 
 
 def _centres(low: Floats, high: Floats) -> tuple[Whole, Whole]:
@@ -154,7 +163,7 @@ def _crossings(x: Floats, y: Floats, level: Floats) -> tuple[Floats, Floats]:
     rise[flat] = 1
     at = x0 + np.clip((level - y0) / rise, 0, 1) * (x1 - x0)
     begins, ends = np.where(flat, np.minimum(x0, x1), at), np.where(flat, np.maximum(x0, x1), at)
-    return _least(np.where(meets, begins, np.inf)), _most(np.where(meets, ends, -np.inf))
+    return _ends(np.where(meets, begins, np.inf))[0], _ends(np.where(meets, ends, -np.inf))[1]
 
 
 def _fill_depth(depth: Floats, spans: _Spans, corners: Floats, camera: Camera) -> None:
@@ -179,8 +188,8 @@ def _fill_depth(depth: Floats, spans: _Spans, corners: Floats, camera: Camera) -
     with np.errstate(divide="ignore", invalid="ignore"):
         reached = np.einsum("ij,ij->i", normal, a)[each] / slope
     # A triangle seen edge-on has no slope to divide by.
-    near, far = _least(corners[..., 2])[each], _most(corners[..., 2])[each]
-    reached = np.fmax(np.fmin(reached, far), near)
+    near, far = _ends(corners[..., 2])
+    reached = np.fmax(np.fmin(reached, far[each]), near[each])
     np.minimum.at(depth.reshape(-1), spans.row[each] * width + column, reached)
 
 
