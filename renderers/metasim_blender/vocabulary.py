@@ -15,7 +15,19 @@ from typing import Any, Final
 from metasim.errors import DataError, did_you_mean
 from metasim.scene.graph import Node, Scene, Value
 
-__all__ = ["KINDS", "PLAIN", "Ground", "Layout", "Light", "Placed", "Table", "View", "read_scene"]
+__all__ = [
+    "KINDS",
+    "PLAIN",
+    "Colour",
+    "Ground",
+    "Layout",
+    "Light",
+    "Placed",
+    "Table",
+    "View",
+    "mixed",
+    "read_scene",
+]
 
 PLAIN: Final = "plain"
 """The texture of what has none."""

@@ -65,7 +65,7 @@ class Wardrobe:
         """The mesh that looks so, with its materials."""
         if look not in self._meshes:
             model, texture = look
-            self._meshes[look] = self._make(self._models[model] if model else slab(), texture)
+            self._meshes[look] = self._make(self._models[model] if model else _slab(), texture)
         return self._meshes[look]
 
     def backdrop(self, name: str, size: tuple[int, int]) -> npt.NDArray[np.float32]:
@@ -78,7 +78,7 @@ class Wardrobe:
             light = values.reshape(height, width, 4)[::-1, :, :3]
             if not picture.is_float:
                 light = linear(light).astype(np.float32)
-            self._backdrops[name] = fill(light, size)
+            self._backdrops[name] = _fill(light, size)
         return self._backdrops[name]
 
     def close(self) -> None:
@@ -174,7 +174,7 @@ def _smooth(mesh: Any, model: Model) -> None:
         mesh.normals_split_custom_set(model.normals.reshape(-1, 3).tolist())
 
 
-def fill(picture: npt.NDArray[np.float32], size: tuple[int, int]) -> npt.NDArray[np.float32]:
+def _fill(picture: npt.NDArray[np.float32], size: tuple[int, int]) -> npt.NDArray[np.float32]:
     """The middle of a picture, as large as fits, as means over areas (H, W, 3)."""
     height, width = picture.shape[:2]
     scale = min(height / size[0], width / size[1])
@@ -196,7 +196,7 @@ def _shares(given: int, wanted: int, scale: float) -> npt.NDArray[np.float64]:
     return shares
 
 
-def slab() -> Model:
+def _slab() -> Model:
     """The table: 1 x 1 m, its top at z = 0; a picture lies over all of its top."""
     around = ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5))
     vertices = np.array([(x, y, z) for z in (0.0, -_SLAB) for x, y in around])

@@ -1,9 +1,9 @@
 """Images per second and core of the renderer blender, its start, and its memory over time.
 
 Scenes are drawn as learning draws them: objects that move and turn, each image under a seed of
-its own. Speed is by the processor's time, and of several measurements the best, which other programs
-change least; the time on the wall is told beside it. The start is that of a process of its own, from nothing to its first
-image.
+its own. Speed is by the processor's time, and of several measurements the best, which other
+programs change least; the time on the wall is told beside it. The start is that of a process of
+its own, from nothing to its first image.
 
 python -m tests.benchmarks.blender --out results/benchmarks/blender.json
 """
