@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -134,11 +138,12 @@ def test_boxes_and_shares_are_those_of_rays_too(made, scene, box, nodes):
         assert label.visible == mask.sum() / alone.sum()
 
 
-def test_all_of_what_nothing_hides_is_visible(made, scene):
+@pytest.mark.parametrize("table", [{}, {"width": 0.0}])
+def test_all_of_what_nothing_hides_is_visible(made, scene, table):
     """Exactly, though two programs find the pixels: mugs in many places and poses."""
     rng = np.random.default_rng(0)
     scenes = [
-        scene(thing("mug", x=x, y=y, yaw=yaw, roll=roll), NO_TABLE, seed=seed)
+        scene(thing("mug", x=x, y=y, yaw=yaw, roll=roll), ("table", table), seed=seed)
         for seed, (x, y, yaw, roll) in enumerate(rng.uniform(-1, 1, (40, 4)) * (0.2, 0.2, 180, 180))
     ]
     found = made(profile="unlit", samples=1).render(scenes)
@@ -367,6 +372,31 @@ def test_an_image_is_the_same_whatever_was_drawn_before(box_file, scene, profile
                 assert found.cameras[row] == expected[place].cameras[0]
 
 
+def test_a_studios_colour_configuration_changes_nothing(made, scene, tmp_path):
+    code = """
+import sys
+from metasim.scene import Scene
+from metasim_blender import BlenderRenderer
+import json
+scene = Scene.from_json(json.loads(sys.argv[1]))
+with BlenderRenderer(models={"mug": "builtin"}, profile="unlit", device="cpu") as renderer:
+    sys.stdout.buffer.write(renderer.render([scene]).images.tobytes())
+"""
+    shown = scene(thing("mug", texture="wood"), ("table", {"texture": "checks"}), image="speckle")
+    config = "ocio_profile_version: 1\nroles: {default: raw}\ncolorspaces:\n"
+    config += "  - !<ColorSpace>\n    name: raw\n    isdata: true\n"
+    (tmp_path / "config.ocio").write_text(config)
+    found = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(shown.to_json())],
+        env={**os.environ, "OCIO": str(tmp_path / "config.ocio")},
+        check=True,
+        capture_output=True,
+    ).stdout
+    assert (
+        found == made(profile="unlit", models={"mug": "builtin"}).render([shown]).images.tobytes()
+    )
+
+
 def test_two_renderers_live_side_by_side(made, scene):
     one, other = made(), made(image_size=(16, 24), profile="quality", samples=1)
     nodes = [thing("mug", yaw=20.0)]
@@ -445,7 +475,6 @@ def test_a_model_looks_the_same_in_each_format(written, scene):
 
 
 def _glb(points, faces):
-    import json
     import struct
 
     data = np.array(points, "<f4").tobytes() + np.array(faces, "<u4").tobytes()
