@@ -60,7 +60,9 @@ class Model:
 
 
 def checked(model: Model, where: str, unit: float) -> Model:
-    """The model in metres, if it can be drawn, without vertices that no face has.
+    """The model in metres, if it can be drawn.
+
+    Without vertices that no face has, and faces with a corner twice, which Blender cannot hold.
 
     Args:
         model: as read.
@@ -70,6 +72,8 @@ def checked(model: Model, where: str, unit: float) -> Model:
     Raises:
         DataError: naming what is wrong with it.
     """
+    a, b, c = model.faces.T
+    model = _with_faces(model, (a != b) & (b != c) & (c != a))
     if not len(model.faces):
         raise DataError(f"{where} must hold a surface, and has no faces; export it as a mesh")
     if len(model.faces) > _MOST_FACES:
@@ -79,8 +83,12 @@ def checked(model: Model, where: str, unit: float) -> Model:
         )
     used, places = np.unique(model.faces, return_inverse=True)
     vertices = model.vertices[used] * unit
-    if not np.isfinite(vertices).all():
-        raise DataError(f"{where}: coordinates must be finite numbers, got NaN or infinity")
+    for given in (vertices, model.normals, model.uv, model.colours):
+        if given is not None and not np.isfinite(given).all():
+            raise DataError(
+                f"{where}: coordinates, normals, colours and places in pictures must be finite "
+                "numbers, got NaN or infinity"
+            )
     extent = float(np.ptp(vertices, axis=0).max())
     if not _LEAST_METRES <= extent <= _MOST_METRES:
         raise DataError(
@@ -89,6 +97,24 @@ def checked(model: Model, where: str, unit: float) -> Model:
         )
     faces = places.reshape(-1, 3).astype(np.int32)
     return replace(model, vertices=vertices, faces=faces)
+
+
+def _with_faces(model: Model, kept: npt.NDArray[np.bool_]) -> Model:
+    """The model with some of its faces."""
+    if kept.all():
+        return model
+
+    def some(values: Floats | None) -> Floats | None:
+        return None if values is None else values[kept]
+
+    return replace(
+        model,
+        faces=model.faces[kept],
+        normals=some(model.normals),
+        uv=some(model.uv),
+        colours=some(model.colours),
+        surface_of=model.surface_of[kept],
+    )
 
 
 def beside(path: Path, name: str) -> Path:

@@ -109,6 +109,17 @@ def test_vertices_that_no_face_has_do_not_count(written):
     assert model.vertices[:, 2].min() == 0
 
 
+def test_faces_with_a_corner_twice_are_left_out(written):
+    """Blender would crash on them, or move what its corners are told."""
+    whole = load(written("it.obj", obj()))
+    text = obj("f 1 1 2\nf 1 3 2\nf 1 2 4\nf 3 3 3\nf 1 4 3\nf 2 3 4\n")
+    model = load(written("it.obj", text))
+    assert (model.faces == whole.faces).all()
+    assert len(model.surface_of) == 4
+    with pytest.raises(DataError, match="has no faces"):
+        load(written("it.obj", obj("f 1 1 2\n")))
+
+
 def test_built_in_models_can_be_chosen(written):
     found = load_models({"mug": "builtin", "it": written("it.ply", ply())})
     assert list(found) == ["mug", "it"]
@@ -154,6 +165,7 @@ def test_obj_with_materials(written):
         ("mtllib gone.mtl\n" + obj(), "'gone.mtl', which must be in its folder"),
         ("mtllib ../it.mtl\n" + obj(), "must be in its folder or below"),
         ("v nan 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n", "finite"),
+        ("vt inf 0\n" + obj("f 1/1 2/1 3/1\n"), "finite"),
         (b"\xff\xfe\x00binary", "has no faces"),
     ],
 )
