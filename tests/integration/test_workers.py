@@ -136,7 +136,7 @@ def test_a_scene_that_ends_every_worker_is_kept_with_the_run(
     drawn = next((tmp_path / "results" / "targets").iterdir())
     scenes = read_dataset(drawn).scenes
     monkeypatch.setenv("METASIM_TEST_DEADLY", str(scenes[17].seed))
-    answer = metasim(*experiment, "output.dir=again")
+    answer = metasim(*experiment, f"output.dir={tmp_path / 'again'}")
     run = answer.run
     assert answer.code == 1
     assert "images 0 to 39: image 17 of the batch must be drawn" in answer.data["error"]
