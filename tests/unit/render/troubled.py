@@ -152,7 +152,9 @@ class Rich(Troubled):
         rng = [np.random.default_rng(scene.seed) for scene in scenes]
         draw = [r.random((*self.image_size, 4), np.float32) for r in rng]
         planes = np.stack(draw) if draw else np.zeros((*shape, 4), np.float32)
+        normals = planes[..., 1:] / np.linalg.norm(planes[..., 1:], axis=-1, keepdims=True)
         pose = Pose(IDENTITY, (0.1, -0.0, 1e-300), np.float64(2.5))
+        world = Pose(IDENTITY, (1e-300, 0.1, -0.0))
         labels = tuple(
             [
                 Label(
@@ -170,13 +172,13 @@ class Rich(Troubled):
             ]
             for scene in scenes
         )
-        cameras = tuple(Camera(1.5, 2, 3, 4.25, pose if s.seed % 2 else None) for s in scenes)
+        cameras = tuple(Camera(1.5, 2, 3, 4.25, world if s.seed % 2 else None) for s in scenes)
         return Rendered(
             plain.images,
             plain.instances,
             labels,
             np.asfortranarray(planes[..., 0]),
-            planes[..., 1:],
+            normals,
             cameras,
         )
 
