@@ -195,6 +195,15 @@ def test_systems_without_memory_files_and_process_descriptors(
 # --- being interrupted ---------------------------------------------------------------------
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Ctrl-C raises: a program that a shell has put into the background is started deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_ctrl_c_in_a_batch_leaves_a_pool_that_draws(hire: Hire) -> None:
     """A worker sends the signal, in the middle of its chunk."""
     pool = hire()
@@ -217,6 +226,7 @@ def test_ctrl_c_in_a_batch_leaves_a_pool_that_closes(hire: Hire) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("heard")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_ctrl_c_at_any_moment(
     tmp_path: Path, module: str, children: Callable[[], set[int]]
