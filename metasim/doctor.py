@@ -15,8 +15,8 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from metasim.errors import MetasimError
+from metasim.render.cores import cores
 from metasim.render.drawing import calling
-from metasim.render.hire import cores
 from metasim.render.plugins import installed, load_renderer
 
 __all__ = ["EXTRAS", "diagnose"]

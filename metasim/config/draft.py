@@ -17,6 +17,7 @@ from metasim.config.settings import (
 from metasim.config.shape import slots
 from metasim.config.validation import fill_choices, type_mistake
 from metasim.errors import ConfigError
+from metasim.render.options import Workers
 from metasim.yamlfile import COMMAND_LINE, Document, Mark, Place, read
 
 __all__ = [
@@ -195,7 +196,9 @@ def _share_workers(document: Document, own: dict[str, Any]) -> None:
         return
     mine = own.setdefault("workers", {})
     if isinstance(mine, dict):
-        taken = shared.keys() - mine.keys()
+        executor = shared.get("executor", Workers().executor)
+        alone = () if mine.get("executor", executor) == executor else ("address", "python")
+        taken = shared.keys() - mine.keys() - {*alone}
         mine |= {name: shared[name] for name in shared if name in taken}
         for marks in (document.keys, document.values):  # a mistake of the learner's is told once
             for place, mark in list(marks.items()):

@@ -35,13 +35,13 @@ class Chunk:
         start: place of the first in the batch.
         stop: place after the last.
         failures: how often a worker has ended over these scenes, or over more with them.
-        excused: whether one has, in a way that they may have had no part in; once is enough.
+        excused: how often one has, in a way that they may have had no part in.
     """
 
     start: int
     stop: int
     failures: int = 0
-    excused: bool = False
+    excused: int = 0
 
     def __len__(self) -> int:
         return self.stop - self.start

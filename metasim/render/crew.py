@@ -13,7 +13,16 @@ from metasim.errors import MetasimError, PluginError
 from metasim.render.chunks import Chunk
 from metasim.render.member import Done, Lost, Member, with_log
 from metasim.render.options import Workers
-from metasim.render.transport import Answered, Ended, Event, Ready, Refused, Transport, Worker
+from metasim.render.transport import (
+    Answered,
+    Ended,
+    Event,
+    Placed,
+    Ready,
+    Refused,
+    Transport,
+    Worker,
+)
 
 __all__ = ["Crew"]
 
@@ -22,6 +31,8 @@ _LEAVING = 10.0  # seconds in which a worker must have closed its renderer
 _LOOKING = 0.1  # seconds between two looks at how much memory workers take
 _WRITING = 0.1  # seconds in which a worker that hangs may write where
 _NEAR = 0.9  # of the memory it may take: then no second chunk waits for a worker
+# Times that a chunk is not blamed for what came from outside: it may be what machines are lost by.
+_MOVES = 3
 _MIB = 1 << 20
 
 
@@ -144,6 +155,8 @@ class Crew:
                 self.closing_error = self.closing_error or event.error
             case _ if member is None:  # the last words of one that was dropped
                 pass
+            case Placed():
+                member.since = time.monotonic()
             case Ready():
                 self._welcome(member, event.hello)
             case Refused():
@@ -152,7 +165,7 @@ class Crew:
             case Answered():
                 yield from self._answered(member, event)
             case Ended():
-                yield from self._ended(member, event.how)
+                yield from self._ended(member, event)
 
     def _welcome(self, member: Member, hello: Mapping[str, Any]) -> None:
         self.hello = self.hello or hello
@@ -184,19 +197,20 @@ class Crew:
             self._retire(member)
             self.fill_up()
 
-    def _ended(self, member: Member, how: str) -> Iterator[Lost]:
+    def _ended(self, member: Member, event: Ended) -> Iterator[Lost]:
         del self.members[member.worker]
-        how, log = member.killed or how, member.worker.log()
-        if not member.ready:
+        how = member.killed or event.how
+        if not member.ready and not event.outside:
             self._failed_starts += 1
             if member.killed or self._failed_starts >= _STARTS:
-                raise PluginError(self._never_ready(how, log))
+                raise PluginError(self._never_ready(how, member.worker.log()))
         self.fill_up()
         for place, (_, chunk) in enumerate(member.jobs):
-            excused = bool(chunk and not chunk.excused and member.blameless)
+            excuses = _MOVES if event.outside else int(member.blameless)
+            excused = event.outside if chunk is None else chunk.excused < excuses
             if place == 0 and chunk and excused:
-                chunk = replace(chunk, excused=True)
-            yield Lost(chunk, how, log, blamed=place == 0 and not excused)
+                chunk = replace(chunk, excused=chunk.excused + 1)
+            yield Lost(chunk, how, member.worker, blamed=place == 0 and not excused)
 
     def _never_ready(self, how: str, log: str) -> str:
         often = "" if self._failed_starts < _STARTS else f", {self._failed_starts} times in a row"
@@ -219,11 +233,15 @@ class Crew:
 
     def _deadline(self, member: Member) -> float | None:
         """When what a worker does has taken too long; None where it does nothing."""
-        if member.killed:
+        if member.killed or (not member.worker.placed and self._anybody_placed()):
             return None
         if not member.ready:
             return member.since + self.options.start
         return member.since + self.options.timeout if member.jobs else None
+
+    def _anybody_placed(self) -> bool:
+        """Whether there are workers that go on, so that others may wait for room."""
+        return any(worker.placed for worker in self.members)
 
     def _watch(self) -> None:
         now = time.monotonic()
@@ -244,6 +262,7 @@ class Crew:
         time.sleep(_WRITING)
         limit = self.options.timeout if member.ready else self.options.start
         what = "had not answered" if member.ready else "was not ready"
+        what = what if member.worker.placed else "had no room to start in"
         self._kill(member, f"{what} after {limit:g} s")
 
     def _end_grown(self, member: Member) -> None:

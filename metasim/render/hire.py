@@ -16,7 +16,7 @@ from metasim.render.options import Workers
 from metasim.render.pool import WorkerPool
 from metasim.render.transport import Transport
 
-__all__ = ["cores", "hire", "place_of"]
+__all__ = ["hire", "place_of"]
 
 
 def hire(
@@ -49,8 +49,7 @@ def hire(
     modules = {top: place_of(top) for top in needed}
     folders = [] if folder is None else [os.path.abspath(folder)]
     transport = _TRANSPORTS[workers.executor](task, modules, folders, workers)
-    count = cores() if workers.count == "auto" else workers.count
-    return WorkerPool(found, name, transport, count, workers)
+    return WorkerPool(found, name, transport, workers)
 
 
 def _local(
@@ -67,13 +66,22 @@ def _local(
     return LocalTransport(task, modules, folders, workers.python)
 
 
-_TRANSPORTS = {"local": _local}
+def _ray(
+    task: Mapping[str, Any], modules: Mapping[str, Any], folders: Sequence[str], workers: Workers
+) -> Transport:
+    """Actors of a Ray cluster, which have to have all that is installed here."""
+    from metasim.render.remote import RayTransport
+    from metasim.render.shipping import modules_in
+
+    file, inside = modules[task["module"].partition(".")[0]]
+    at = Path(file if inside is None else inside[0])
+    beside = [Path(folder) for folder in folders if at.is_relative_to(folder)]
+    sources = modules_in(beside[0]) if beside else {}
+    count = None if workers.count == "auto" else workers.count
+    return RayTransport(task, sources, workers.address, count)
 
 
-def cores() -> int:
-    """The cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+_TRANSPORTS = {"local": _local, "ray": _ray}
 
 
 def place_of(top: str) -> tuple[str | None, list[str] | None]:

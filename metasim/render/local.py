@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from metasim.errors import PluginError
+from metasim.render.cores import THREADS, cores
 from metasim.render.process import WorkerProcess
 from metasim.render.transport import Ended, Event
 
@@ -21,16 +22,6 @@ __all__ = ["LocalTransport"]
 
 _SILENCE = 1.0  # seconds that a process may take to end once it has closed its socket
 _SOON = 0.02  # seconds between two looks at whether it has
-# A worker each core: threads of their own would only be in one another's way, and their number
-# must not decide how sums are rounded.
-_THREADS = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "BLIS_NUM_THREADS",
-)
 # What leads an interpreter to modules that were installed for another.
 _PATHS = ("PYTHONPATH", "PYTHONHOME", "__PYVENV_LAUNCHER__")
 
@@ -49,6 +40,8 @@ class LocalTransport:
         PluginError: when there is no interpreter.
     """
 
+    where = ""
+
     def __init__(
         self,
         task: Mapping[str, Any],
@@ -60,7 +53,7 @@ class LocalTransport:
         if own and not sys.executable:
             raise PluginError("workers must have an interpreter; name it with workers.python")
         self._command = [sys.executable if python is None else os.path.abspath(python)]
-        self._environment = {name: "1" for name in _THREADS} | {
+        self._environment = {name: "1" for name in THREADS} | {
             name: value for name, value in os.environ.items() if own or name not in _PATHS
         }
         here = [os.path.abspath(folder) for folder in sys.path] if own else []
@@ -71,6 +64,10 @@ class LocalTransport:
         for end in (self._woken, self._waker):
             end.setblocking(False)
         _alive.add(self)
+
+    def room(self) -> int:
+        """See :class:`metasim.render.transport.Transport`."""
+        return cores()
 
     def start(self) -> WorkerProcess:
         """See :class:`metasim.render.transport.Transport`."""

@@ -65,13 +65,13 @@ class Lost:
     Attributes:
         chunk: the chunk; None where it was asked something else.
         how: the worker ended, in words.
-        log: the end of what it had written.
+        worker: which that was.
         blamed: whether the chunk may have been the reason.
     """
 
     chunk: Chunk | None
     how: str
-    log: str
+    worker: Worker
     blamed: bool
 
 

@@ -41,12 +41,15 @@ class WorkerPool(Renderer):
         found: the renderer's class.
         name: what people call it.
         transport: runs the workers.
-        count: how many there are.
-        options: what else is asked of them.
+        options: what is asked of them.
 
     Raises:
         MetasimError: what building the renderer raises.
         PluginError: when its worker ends before it is ready, or is not ready in time.
+
+    Attributes:
+        name: as given.
+        where: the workers run, where their user should hear of it; else empty.
     """
 
     fresh = True
@@ -56,12 +59,12 @@ class WorkerPool(Renderer):
         found: type[Renderer],
         name: str,
         transport: Transport,
-        count: int,
         options: Workers,
     ) -> None:
         self.kinds, self.example = found.kinds, found.example  # type: ignore[misc]
-        self.name = name
+        self.name, self.where = name, transport.where
         self._transport = transport
+        count = transport.room() if options.count == "auto" else options.count
         self._crew = Crew(transport, count, options, name)
         self._quarantined: dict[Scene, str] = {}
         self._meshes: dict[str, Mesh] | None = None
@@ -122,9 +125,12 @@ class WorkerPool(Renderer):
                     self._crew.give(member, None, {"ask": "meshes"})
                     asked = True
                 for event in self._crew.attend():
+                    if isinstance(event, Lost) and not event.blamed:
+                        asked = False
+                        continue
                     if isinstance(event, Lost):
                         told = f"meshes() of {self.name!r} must return, but the worker {event.how}"
-                        raise RenderError(with_log(told, event.log))
+                        raise RenderError(with_log(told, event.worker.log()))
                     _raise_if_wrong(event)
                     self._meshes = wire.meshes_of(event.body["categories"], event.arrays)
                 self._refuse_if_stopped()
@@ -223,10 +229,10 @@ class WorkerPool(Renderer):
             told = (
                 f"the renderer {self.name!r} must draw an empty batch, but its worker {event.how}"
             )
-            raise RenderError(with_log(told, event.log))
+            raise RenderError(with_log(told, event.worker.log()))
         scene = batch.scenes[chunk.start]
         self._quarantined[scene] = event.how
-        raise _refusal(scene, chunk.start, event.how, event.log)
+        raise _refusal(scene, chunk.start, event.how, event.worker.log())
 
 
 def _is_side(side: object) -> bool:

@@ -44,6 +44,8 @@ class WorkerProcess:
         silent_since: when it closed the socket, by the monotonic clock; None while it has not.
     """
 
+    placed = True
+
     def __init__(
         self,
         command: Sequence[str],

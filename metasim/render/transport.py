@@ -13,11 +13,15 @@ from typing import Any, Protocol
 from metasim.errors import MetasimError
 from metasim.render.wire import Arrays
 
-__all__ = ["Answered", "Ended", "Event", "Ready", "Refused", "Transport", "Worker"]
+__all__ = ["Answered", "Ended", "Event", "Placed", "Ready", "Refused", "Transport", "Worker"]
 
 
 class Worker(Protocol):
     """One worker, seen from the pool."""
+
+    @property
+    def placed(self) -> bool:
+        """Whether it has a process, and need not wait any more until there is room for one."""
 
     def post(self, message: Mapping[str, Any]) -> None:
         """Have it answer a message, after those posted before; does not wait.
@@ -36,7 +40,18 @@ class Worker(Protocol):
         """Bytes of its resident set; None where that is not known."""
 
     def log(self) -> str:
-        """The end of what it has written to stdout and stderr."""
+        """The end of what it has written to stdout and stderr; it may take seconds to get."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A worker that had to wait for room has a process, and begins to build its renderer.
+
+    Attributes:
+        worker: which.
+    """
+
+    worker: Worker
 
 
 @dataclass(frozen=True)
@@ -90,21 +105,34 @@ class Ended:
         worker: which.
         how: in words, for example "was killed by SIGSEGV".
         error: what closing its renderer raised, where it was asked to end.
+        outside: whether it ended for a reason outside of it, such as the loss of its machine.
     """
 
     worker: Worker
     how: str
     error: MetasimError | None = None
+    outside: bool = False
 
 
-Event = Ready | Refused | Answered | Ended
+Event = Placed | Ready | Refused | Answered | Ended
 
 
 class Transport(Protocol):
-    """Starts workers, and waits for what they have to tell."""
+    """Starts workers, and waits for what they have to tell.
+
+    Attributes:
+        where: the workers run, where their user should hear of it; else empty.
+    """
+
+    where: str
+
+    def room(self) -> int:
+        """How many workers there is room for."""
 
     def start(self) -> Worker:
         """Start a worker; :class:`Ready`, :class:`Refused` or :class:`Ended` follows.
+
+        :class:`Placed` precedes them where the worker is not placed at once.
 
         Raises:
             MetasimError: when none can be started.

@@ -47,7 +47,7 @@ _LENGTH = struct.Struct("!I")
 
 
 def frame(message: Mapping[str, Any]) -> bytes:
-    """A message as it is sent: its length, then JSON.
+    """A message as it is sent: its length, then :func:`text`.
 
     Raises:
         TypeError: when something is no JSON value.
