@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import random
+import secrets
 import sys
+import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
 
 # Before anything imports torch: tensors are small here, and threads that spin while they wait
 # make a busy machine a hundred times slower. Child processes inherit it.
@@ -16,6 +20,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pytest
 import rich.style  # noqa: F401 - draws from Python's generator when imported; not in a test
+
+from metasim.errors import MissingExtraError
 
 _EXTRAS = {"blender": "bpy", "ray": "ray"}
 """What tests with a marker need; both are called as the extra that brings it."""
@@ -69,3 +75,37 @@ def no_lasting_imports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
     for name, module in list(sys.modules.items()):
         if str(getattr(module, "__file__", None)).startswith(base):
             del sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def ray_apart() -> Iterator[ModuleType]:
+    """Ray, where it is installed; its files, ports and token are these tests' own."""
+    from metasim.render.cluster import import_ray
+
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="ray") as folder:
+        patch.setenv("RAY_TMPDIR", folder)  # a short name: sockets lie below it
+        patch.setenv("RAY_AUTH_MODE", "token")
+        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex())
+        patch.delenv("RAY_ADDRESS", raising=False)
+        try:
+            ray = import_ray()
+        except MissingExtraError:
+            pytest.skip("Ray is not installed (extra ray)")
+        from ray._private import ray_constants
+
+        patch.setattr(ray_constants, "ENABLE_RAY_CLUSTER", False)  # it listens on loopback alone
+        yield ray
+
+
+@pytest.fixture
+def two_machines(ray_apart: ModuleType) -> Iterator[Any]:
+    """A Ray cluster of two nodes with one CPU each, which are on this machine."""
+    from ray.cluster_utils import Cluster
+
+    drawn = random.getstate()  # ports are drawn at random
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    cluster.add_node(num_cpus=1)
+    yield cluster
+    ray_apart.shutdown()
+    cluster.shutdown()
+    random.setstate(drawn)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import os
+import random
 import re
 import signal
 import socket
@@ -144,6 +145,7 @@ def _reach(ray: ModuleType, address: str, named: str) -> None:
             f"{named} must be HOST:PORT of a Ray cluster, but {address} does not answer "
             f"({error}); start one with 'ray start --head', or leave the address out"
         ) from None
+    ray._raylet.Config.initialize("")
     ray.init(address=address, **_QUIET)
 
 
@@ -151,9 +153,8 @@ def _start(ray: ModuleType, cpus: int) -> None:
     """Start a cluster that only this machine can reach, and only with its token."""
     from ray._private import ray_constants
 
-    if "RAY_AUTH_MODE" not in os.environ:
-        os.environ["RAY_AUTH_MODE"] = "token"
-        ray._raylet.Config.initialize("")  # it has read the environment already
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    ray._raylet.Config.initialize("")  # it has read the environment as it was imported
     # Its workers find what this process finds.
     os.environ["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, sys.path))
     # Ray takes 127.0.0.1 for the machine's own address elsewhere, and listens there, unless it
@@ -199,8 +200,12 @@ def _place(ray: ModuleType) -> str:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Put back what Ray changes of the process: its environment, and what SIGTERM does."""
-    before = dict(os.environ)
+    """Put back what Ray changes of the process.
+
+    That is its environment, what SIGTERM does, and the state of Python's random generator, of
+    which it draws ports.
+    """
+    before, drawn = dict(os.environ), random.getstate()
     main = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGTERM)
     try:
@@ -211,6 +216,7 @@ def _undisturbed() -> Iterator[None]:
         for name in os.environ.keys() - before.keys():
             del os.environ[name]
         os.environ.update(before)
+        random.setstate(drawn)
 
 
 def _first_line(error: BaseException) -> str:

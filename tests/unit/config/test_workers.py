@@ -64,7 +64,7 @@ def test_every_mistake_is_told_once_with_its_place(write: Write) -> None:
     found = {m.line: (m.key, m.message) for m in mistakes(write(HEAD + text + TARGET))}
     assert found == {
         5: ("renderer.workers.count", "must be at least 1, got 0"),
-        6: ("renderer.workers.executor", "must be 'local', got 'cloud'"),
+        6: ("renderer.workers.executor", "must be 'local' or 'ray', got 'cloud'"),
         7: ("renderer.workers.start", "must be above 0, got 0"),
         8: ("renderer.workers.timeout", "must be a number, got 'soon'"),
         10: ("renderer.workers.recycle.renders", "must be at least 1, got 0"),

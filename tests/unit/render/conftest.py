@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -66,6 +67,24 @@ def hire(tmp_path: Path, module: str, nothing_left: None) -> Iterator[Hire]:
     def build(name: str = "Troubled", *, workers: Any = 2, **options: Any) -> WorkerPool:
         settings = {"count": workers} if isinstance(workers, int) else workers
         pool = make_renderer(f"{module}:{name}", options, tmp_path, Workers(**settings))
+        assert isinstance(pool, WorkerPool)
+        made.append(pool)
+        return pool
+
+    yield build
+    for pool in made:
+        pool.close()
+
+
+@pytest.fixture
+def hire_actors(tmp_path: Path, module: str, ray_apart: ModuleType) -> Iterator[Hire]:
+    """Build a renderer of the module in workers on Ray; closed at the end."""
+    made: list[WorkerPool] = []
+
+    def build(name: str = "Troubled", *, workers: Any = 2, **options: Any) -> WorkerPool:
+        settings = {"count": workers} if isinstance(workers, int) else workers
+        asked = Workers(executor="ray", **settings)
+        pool = make_renderer(f"{module}:{name}", options, tmp_path, asked)
         assert isinstance(pool, WorkerPool)
         made.append(pool)
         return pool

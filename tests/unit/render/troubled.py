@@ -52,6 +52,12 @@ def leak() -> None:
         time.sleep(0.005)
 
 
+def hoard() -> None:
+    """Until the process is ended."""
+    kept.append(np.ones(1 << 26))
+    time.sleep(60)
+
+
 def complain() -> None:
     raise ValueError("no lamp")
 
@@ -78,6 +84,7 @@ FAULTS = {
     "segfault": segfault,
     "hang": hang,
     "leak": leak,
+    "hoard": hoard,
     "leave": lambda: os._exit(7),
     "exit": lambda: sys.exit(5),
     "complain": complain,
