@@ -166,7 +166,7 @@ def test_a_dataset_stopped_while_the_next_batch_is_drawn_is_finished_exactly(
 ) -> None:
     words = ("generate", blobs, "--count", 300, "--out")
     assert metasim(*words, tmp_path / "whole").code == 0
-    write, out, written = writing._write_batch, tmp_path / "stopped", []
+    write, out, written = writing.write_batch, tmp_path / "stopped", []
 
     def stopped(folder: Path, batch: range, *rest: Any) -> Any:
         written.append(batch)
@@ -175,7 +175,7 @@ def test_a_dataset_stopped_while_the_next_batch_is_drawn_is_finished_exactly(
         return write(folder, batch, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(writing, "_write_batch", stopped)
+        patch.setattr(writing, "write_batch", stopped)
         assert metasim(*words, out).code == 130
     answer = metasim(*words, out, "--resume")
     assert (answer.code, answer.data["rendered"]) == (0, 300 - 2 * 64)
