@@ -228,6 +228,14 @@ def test_ctrl_c_in_a_batch_leaves_a_pool_that_closes(hire: Hire) -> None:
         pool.render(scenes(1))
 
 
+def _interrupt(first: float, caught_it: threading.Event) -> None:
+    """Send Ctrl-C after so many seconds, and every ten, until it is caught."""
+    wait = first
+    while not caught_it.wait(wait):
+        os.kill(os.getpid(), signal.SIGINT)
+        wait = 10.0
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("heard")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -236,23 +244,26 @@ def test_ctrl_c_at_any_moment(
 ) -> None:
     """Whatever the pool is doing: building, handing out, copying, replacing, closing.
 
-    An interrupted constructor may leave a socket to the garbage collector, but no process.
+    An interrupted constructor may leave a socket to the garbage collector, but no process. What
+    is raised while Python forgets an object is lost, so the signal comes again after a while.
     """
     random = np.random.default_rng(0)
     expected = Troubled().render(scenes(200)).images
     caught = 0
     for attempt in range(40):
-        timer = threading.Timer(random.uniform(0, 0.5), os.kill, (os.getpid(), signal.SIGINT))
+        caught_it, first = threading.Event(), random.uniform(0, 0.5)
+        signals = threading.Thread(target=_interrupt, args=(first, caught_it))
         pool = None
         try:
-            timer.start()
+            signals.start()
             pool = make_renderer(f"{module}:Troubled", {}, tmp_path, Workers(count=2))
             while True:
                 pool.render(scenes(200))
         except KeyboardInterrupt:
             caught += 1
         finally:
-            timer.join()
+            caught_it.set()
+            signals.join()
         if pool is not None:
             if attempt % 2:
                 np.testing.assert_array_equal(pool.render(scenes(200)).images, expected)
