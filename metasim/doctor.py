@@ -24,7 +24,7 @@ __all__ = ["EXTRAS", "diagnose"]
 EXTRAS = {
     "blender": "the renderer 'blender': Blender's Cycles as a Python module (bpy)",
     "unity": "what a Unity renderer over ML-Agents needs (metasim has none of its own yet)",
-    "ray": "what rendering on several machines will need (not used yet)",
+    "ray": "renderers on many machines (workers.executor: ray)",
     "vision": "pretrained features of torchvision and transformers",
     "tensorboard": "curves in TensorBoard besides metrics.jsonl",
     "dev": "the tests, linters and benchmarks of metasim itself",

@@ -17,11 +17,11 @@ from metasim.render.geometry import Camera
 from metasim.render.wire import Arrays
 from metasim.scene.graph import Scene
 
-__all__ = ["Batch", "Chunk", "Pace"]
+__all__ = ["Batch", "Chunk", "Pace", "Rounds"]
 
 _SHORTEST, _LONGEST = 0.002, 1.0  # seconds that a chunk should take
 _UNKNOWN = 4  # scenes of a chunk while nothing is known of how long they take
-_SHARE = 3  # of what is left, a worker is given at most this part of its own share
+_SHARE = 3  # of what is left, a round hands out this part
 _MEMORY = 64 << 20  # bytes of a chunk's planes
 _PIXEL = 23  # bytes of all planes for each pixel
 _WEIGHT = 0.3  # of the newest chunk in the pace
@@ -55,15 +55,18 @@ class Chunk:
 class Pace:
     """How fast scenes are drawn, and with it how many make a good chunk.
 
-    Large chunks cost little, small ones end at the same time. What is drawn does not depend on it.
+    What is drawn does not depend on it.
 
     Args:
         workers: how many there are.
         size: (H, W) of the images.
+
+    Attributes:
+        workers: as given.
     """
 
     def __init__(self, workers: int, size: tuple[int, int]) -> None:
-        self._workers = workers
+        self.workers = workers
         self._most = max(1, _MEMORY // (_PIXEL * size[0] * size[1]))
         self._seconds: float | None = None
 
@@ -76,20 +79,46 @@ class Pace:
         self._seconds = before + _WEIGHT * (each - before)
 
     def good(self, left: int) -> int:
-        """How many of the scenes that are left should be the next chunk."""
-        wanted = math.ceil(left / (_SHARE * self._workers))
+        """How many of the scenes that are left each worker should be given next."""
+        wanted = math.ceil(left / (_SHARE * self.workers))
         least, most = 1, _UNKNOWN
         if self._seconds is not None:
             least = math.ceil(_SHORTEST / self._seconds)
             most = max(1, int(_LONGEST / self._seconds))
-        return max(1, min(max(wanted, least), most, self._most, left))
+        return max(1, min(max(wanted, least), most, self._most))
+
+
+class Rounds:
+    """The sizes of one batch's chunks.
+
+    They shrink from round to round, since large ones cost little and small ones let all workers
+    end at the same time; within a round all have the same, so that workers that are equally fast
+    get equally much (factoring: Hummel, Schonberg and Flynn, Comm. ACM 35(8), 1992).
+
+    Args:
+        pace: of the workers.
+    """
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self._size = self._chunks = 0
+
+    def size(self, left: int) -> int:
+        """How many of the scenes that are left should be the next chunk."""
+        return min(left, self._size if self._chunks else self._pace.good(left))
+
+    def took(self, left: int) -> None:
+        """That a chunk is taken, of so many scenes that were left."""
+        if not self._chunks:
+            self._size, self._chunks = self._pace.good(left), self._pace.workers
+        self._chunks -= 1
 
     def worth_queueing(self, left: int) -> bool:
         """Whether a busy worker should have its next chunk already.
 
         At the end of a batch it should not: another may be free before it.
         """
-        return left > self._workers * self.good(left)
+        return left > self._pace.workers * self.size(left)
 
 
 class Batch:

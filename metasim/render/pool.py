@@ -14,7 +14,7 @@ from dataclasses import replace
 from metasim.errors import PluginError, RenderError
 from metasim.render import wire
 from metasim.render.base import Rendered, Renderer
-from metasim.render.chunks import Batch, Chunk, Pace
+from metasim.render.chunks import Batch, Chunk, Pace, Rounds
 from metasim.render.crew import Crew
 from metasim.render.geometry import Mesh
 from metasim.render.member import Done, Lost, with_log
@@ -107,10 +107,10 @@ class WorkerPool(Renderer):
         """
         with self._exclusively():
             self._refuse_quarantined(scenes)
-            batch = Batch(scenes, self.image_size)
+            batch, rounds = Batch(scenes, self.image_size), Rounds(self._pace)
             self._crew.look_round()
             while not batch.done:
-                self._hand_out(batch)
+                self._hand_out(batch, rounds)
                 for event in self._crew.attend():
                     self._take(batch, event)
                 self._refuse_if_stopped()
@@ -191,15 +191,16 @@ class WorkerPool(Renderer):
             if scene in self._quarantined:
                 raise _refusal(scene, place, self._quarantined[scene])
 
-    def _hand_out(self, batch: Batch) -> None:
+    def _hand_out(self, batch: Batch, rounds: Rounds) -> None:
         """Give each worker a chunk, and the next one for when it has drawn that."""
         self._crew.fill_up()
         for queued in range(2):
             for member in self._crew.free(queued):
                 left = batch.left
-                if not batch.waiting or (queued and not self._pace.worth_queueing(left)):
+                if not batch.waiting or (queued and not rounds.worth_queueing(left)):
                     return
-                chunk = batch.take(min(self._pace.good(left), self._crew.room(member)))
+                chunk = batch.take(min(rounds.size(left), self._crew.room(member)))
+                rounds.took(left)
                 self._crew.give(member, chunk, batch.asked(chunk))
 
     def _take(self, batch: Batch, event: Done | Lost) -> None:

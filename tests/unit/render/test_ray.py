@@ -45,8 +45,9 @@ def here(ray_apart: ModuleType) -> Iterator[None]:
 
 
 @pytest.fixture
-def hire(here: None, hire_actors: Hire) -> Hire:
-    """Build a renderer of the module in workers on Ray."""
+def hire(here: None, hire_actors: Hire, ray_apart: ModuleType) -> Hire:
+    """Build a renderer of the module in workers on Ray, where nothing else has workers."""
+    wait_until(lambda: ray_apart.available_resources().get("CPU", 0) == 2)
     return hire_actors
 
 
