@@ -111,13 +111,20 @@ def generate(
     renderer: Annotated[
         str | None, typer.Option(help="What draws, instead of the renderer the source names.")
     ] = None,
+    workers: Annotated[
+        str | None,
+        typer.Option(
+            help="Processes that draw, such as '{count: 4}', instead of those of the source.",
+            metavar="YAML",
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where a run was stopped.")
     ] = False,
     as_json: Json = False,
 ) -> Answer:
     """Write a labelled dataset, from a run (tuned) or from a grammar."""
-    from metasim.config import renderer_spec
+    from metasim.config import renderer_spec, workers_setting
     from metasim.terminal import progress_on
 
     options = [word for word in more or () if "=" in word]
@@ -128,6 +135,7 @@ def generate(
         raise typer.BadParameter(f"{options[0]!r} is an option of a renderer; give --renderer")
     named = [name for word in [*(formats or ["coco"]), *words] for name in word.split(",") if name]
     spec = renderer_spec(renderer, options) if renderer else None
+    hired = workers_setting(workers) if workers is not None else None
     if not source.exists():
         raise RunError(f"{source} must be the directory of a run or a grammar; it does not exist")
     from metasim import experiment as runner
@@ -140,6 +148,7 @@ def generate(
             formats=tuple(dict.fromkeys(named)),
             seed=seed,
             renderer=spec,
+            workers=hired,
             resume=resume,
             progress=progress,
         )

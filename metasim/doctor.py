@@ -6,7 +6,7 @@ import importlib.metadata as metadata
 import os
 import platform
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -103,9 +103,9 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _extra(name: str, requirements: Iterable[tuple[Requirement, str]]) -> dict[str, Any]:
+def _extra(name: str, requirements: Collection[tuple[Requirement, str]]) -> dict[str, Any]:
     """Whether an extra is installed, what is missing of it, and what it would add."""
-    names = [r.name for r, extra in requirements if extra == name]
+    names = _packages(name, requirements)
     missing = [package for package in names if _version(package) is None]
     return {
         "adds": EXTRAS[name],
@@ -114,6 +114,15 @@ def _extra(name: str, requirements: Iterable[tuple[Requirement, str]]) -> dict[s
         "available": bool(names),
         "install": f"pip install 'metasim[{name}]'",
     }
+
+
+def _packages(extra: str, requirements: Collection[tuple[Requirement, str]]) -> list[str]:
+    """What an extra brings, with what other extras that it names bring."""
+    found = []
+    for requirement in (r for r, its in requirements if its == extra):
+        inside = [p for other in requirement.extras for p in _packages(other, requirements)]
+        found += inside if requirement.name == "metasim" else [requirement.name]
+    return found
 
 
 def _devices() -> tuple[list[str], list[str]]:

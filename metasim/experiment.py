@@ -22,8 +22,10 @@ from metasim.errors import ConfigError, Interrupted, MetasimError, RunError, con
 from metasim.learn.checkpoint import load_editor, read_learned
 from metasim.learn.editor import edit_scenes
 from metasim.progress import Progress
-from metasim.provenance import collect, digest, option_files, package_versions
-from metasim.render.base import Renderer
+from metasim.provenance import code_digest, collect, digest, package_versions
+from metasim.render.base import PIXEL_BYTES, Renderer
+from metasim.render.drawing import files_of
+from metasim.render.options import Workers
 from metasim.render.plugins import code_of, load_renderer, make_renderer
 from metasim.report.page import report_data, write_report
 from metasim.resumption import admit, refuse_edited_config, renderer_code, renderer_files
@@ -35,6 +37,9 @@ from metasim.session import Session
 from metasim.signals import interruptible
 
 __all__ = ["build_renderer", "generate", "report", "resume", "train"]
+
+_BATCH = 64  # images of a dataset that are drawn at a time
+_BATCH_BYTES = 256 << 20  # of their planes, at most; workers draw a second batch meanwhile
 
 
 def train(experiment: Experiment, *, progress: Progress) -> dict[str, Any]:
@@ -140,6 +145,7 @@ def generate(
     formats: tuple[str, ...] = ("coco",),
     seed: int | None = None,
     renderer: RendererSpec | None = None,
+    workers: Workers | None = None,
     resume: bool = False,
     progress: Progress,
 ) -> dict[str, Any]:
@@ -153,6 +159,7 @@ def generate(
         formats: "coco", "bop", "native".
         seed: of the dataset; the run's own (0 for a grammar) unless given.
         renderer: what draws, instead of what the source names.
+        workers: the processes it lives in, instead of those that the source names.
         resume: go on where a run was stopped.
         progress: told how far it is.
 
@@ -172,6 +179,8 @@ def generate(
         )
     if renderer is not None:  # the source's own was compared when the source was read
         maker.refuse_undrawable(renderer)
+    if workers is not None:
+        spec = spec.model_copy(update={"workers": workers})
     seed = maker.seed if seed is None else seed
     kept = f"stopped; every finished batch of {out} is kept, go on with the same and --resume"
     with interruptible(lambda: kept), build_renderer(spec) as built:
@@ -185,12 +194,14 @@ def generate(
             renderer=built,
             formats=formats,
             classes=shown_classes(maker.grammar, built),
+            batch_size=_batch_size(built.image_size),
             manifest={
+                "code": code_digest([Path(__file__).parent]),
                 "versions": {"python": platform.python_version(), **package_versions()},
                 "source": maker.source,
                 "renderer": spec.identity(),
                 "renderer_code": code_of(spec.use, spec.folder),
-                "renderer_files": option_files(spec.options),
+                "renderer_files": files_of(load_renderer(spec.use, spec.folder), spec.options),
             },
             resume=resume,
             progress=progress.advance,
@@ -267,6 +278,12 @@ class _Tuned(_Prior):
         """The scene of one image: sampled, then edited, from a stream of its own."""
         sampled = super().scene(seed, index)
         return edit_scenes(self.editor, [sampled], derive(seed, "dataset", "edit", index))[0]
+
+
+def _batch_size(image_size: tuple[int, int]) -> int:
+    """Images of a dataset that are drawn at a time: of large ones fewer, which are kept sooner."""
+    height, width = image_size
+    return max(1, min(_BATCH, _BATCH_BYTES // (PIXEL_BYTES * height * width)))
 
 
 def _from_run(path: Path, progress: Progress) -> _Prior:

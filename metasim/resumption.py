@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metasim.config import Experiment, differences, load_experiment
+from metasim.config import Experiment, RendererSpec, differences, load_experiment
 from metasim.errors import RunError
 from metasim.learn.kept import clear
 from metasim.learn.options import AutoGradient
-from metasim.provenance import code_differences, collect, continued, digest, option_files
+from metasim.provenance import code_differences, collect, continued, digest
+from metasim.render.drawing import files_of
 from metasim.render.plugins import code_of, load_renderer
 from metasim.runs import RunDir
 
@@ -126,14 +127,24 @@ def renderer_code(experiment: Experiment) -> dict[str, dict[str, str]]:
 
 
 def renderer_files(experiment: Experiment) -> dict[str, str]:
-    """A digest of what each renderer's options name, by setting (see :func:`option_files`).
+    """A digest of what each renderer's options name, by setting (see :func:`files_of`).
 
     Raises:
         DataError: when something cannot be read.
     """
-    found = option_files(experiment.renderer.options, "renderer.options")
-    drawn = getattr(experiment.target, "renderer", None)
-    return found | (option_files(drawn.options, "target.renderer.options") if drawn else {})
+    specs = {"renderer": experiment.renderer, "target.renderer": _target_renderer(experiment)}
+    return {
+        name: told
+        for key, spec in specs.items()
+        if spec is not None
+        for name, told in files_of(
+            load_renderer(spec.use, spec.folder), spec.options, f"{key}.options"
+        ).items()
+    }
+
+
+def _target_renderer(experiment: Experiment) -> RendererSpec | None:
+    return getattr(experiment.target, "renderer", None)
 
 
 def refuse_another(wanted: Experiment, path: Path, given: Sequence[str]) -> None:

@@ -21,9 +21,10 @@ from metasim.data import check_varied, generate_dataset, load_images, read_datas
 from metasim.data.manifest import MANIFEST
 from metasim.errors import ConfigError, DataError, concerning
 from metasim.progress import Progress
-from metasim.provenance import code_digest, digest, option_files
+from metasim.provenance import code_digest, digest
 from metasim.render.base import Renderer
-from metasim.render.plugins import code_of, make_renderer
+from metasim.render.drawing import files_of
+from metasim.render.plugins import code_of, load_renderer, make_renderer
 from metasim.rng import stream
 from metasim.scene import graph
 from metasim.scene.graph import Scene
@@ -106,7 +107,9 @@ def _drawn(
         },
         "renderer_code": code_of(target.renderer.use, target.renderer.folder),
         "sampling_code": _sampling_code(),
-        "renderer_files": option_files(target.renderer.options),
+        "renderer_files": files_of(
+            load_renderer(target.renderer.use, target.renderer.folder), target.renderer.options
+        ),
     }
     name = digest(json.dumps(asked, sort_keys=True).encode())[:16]
     folders = (targets / (f"{name}-{n}" if n else name) for n in itertools.count())

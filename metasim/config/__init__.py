@@ -7,6 +7,7 @@ from metasim.config.loading import (
     load_grammar,
     renderer_spec,
     setting_mistake,
+    workers_setting,
 )
 from metasim.config.schema import json_schema
 from metasim.config.settings import (
@@ -34,4 +35,5 @@ __all__ = [
     "load_grammar",
     "renderer_spec",
     "setting_mistake",
+    "workers_setting",
 ]

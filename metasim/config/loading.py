@@ -27,13 +27,21 @@ from metasim.config.settings import (
     GrammarDocument,
     GrammarFile,
     RendererSpec,
+    WorkersSetting,
 )
 from metasim.config.validation import check
 from metasim.errors import ConfigError, Mistake
+from metasim.render.options import Workers
 from metasim.scene.grammar import SceneGrammar
 from metasim.yamlfile import COMMAND_LINE, Document, Mark, Place, read
 
-__all__ = ["load_experiment", "load_grammar", "renderer_spec", "setting_mistake"]
+__all__ = [
+    "load_experiment",
+    "load_grammar",
+    "renderer_spec",
+    "setting_mistake",
+    "workers_setting",
+]
 
 
 def load_experiment(path: Path, overrides: Sequence[str] = (), *, files: bool = True) -> Experiment:
@@ -110,6 +118,23 @@ def renderer_spec(use: str, options: Sequence[str] = ()) -> RendererSpec:
     if mistakes or document.mistakes:
         raise _all(document, mistakes)
     return RendererSpec.model_validate(document.data["renderer"])
+
+
+def workers_setting(written: str) -> Workers:
+    """The worker processes that the command line asks for.
+
+    Args:
+        written: YAML, as ``renderer.workers`` has it.
+
+    Raises:
+        ConfigError: with every mistake found.
+    """
+    document = Document({}, {}, {(): Mark(COMMAND_LINE)})
+    command_line.put_options(document, (), [f"workers={written}"])
+    found, mistakes = check(WorkersSetting, document)
+    if found is None or mistakes or document.mistakes:
+        raise _all(document, mistakes)
+    return found.workers
 
 
 def _read_settings(path: Path, overrides: Sequence[str]) -> Document:

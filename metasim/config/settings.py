@@ -61,6 +61,16 @@ class RendererSpec(Options):
         return self.model_dump(mode="json", exclude_none=True, exclude={"workers"})
 
 
+class WorkersSetting(Options):
+    """What the command line says of worker processes.
+
+    Attributes:
+        workers: as of :class:`RendererSpec`.
+    """
+
+    workers: Workers
+
+
 class ImagesTarget(Options):
     """Target images that exist.
 

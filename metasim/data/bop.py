@@ -4,7 +4,7 @@
 
     bop/dataset_info.md  bop/camera.json
     bop/models/obj_000001.ply ...  bop/models/models_info.json
-    bop/train_pbr/000000/       up to 1000 images
+    bop/train/000000/       up to 1000 images
         scene_camera.json  scene_gt.json  scene_gt_info.json
         rgb/000000.png ...  depth/000000.png ...  mask_visib/000000_000000.png ...
 

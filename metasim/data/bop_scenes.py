@@ -37,7 +37,7 @@ Ids = Mapping[tuple[str, str], int]
 
 def scene_folder(index: int) -> str:
     """Of the image of this index in the dataset, relative to the dataset's folder."""
-    return f"{BOP}/train_pbr/{index // _SCENE:06d}"
+    return f"{BOP}/train/{index // _SCENE:06d}"
 
 
 def image_id(index: int) -> int:
@@ -190,5 +190,9 @@ In the format of the BOP benchmark, with these particulars:
   visible pixels alone. A box of one pixel is 1 wide.
 - -1 stands for what is not there or not known: boxes of nothing, `px_count_all` of what is wholly
   hidden, and `bbox_obj` where the renderer does not tell it.
-- There are no masks of whole silhouettes (`mask/`), and no symmetries in `models_info.json`.
+- There are no masks of whole silhouettes (`mask/`), no `scene_gt_coco.json` (`coco.json` beside
+  this folder is of the same masks), and no symmetries in `models_info.json`.
+- Models are in the renderer's own frames, whose origin need not be the centre of their bounding
+  box, as the benchmark's own are, and have no colours.
+- The split is called `train`, in which the benchmark's tools look for PNG; in `train_pbr` for JPEG.
 """

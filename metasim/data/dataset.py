@@ -75,7 +75,7 @@ def generate_dataset(
         classes: (kind, category) of what there may be in the images, where that is known.
         manifest: what else tells how the dataset was made (versions, checkpoint, ...), as
             JSON values; recorded, and compared on ``resume``, so leave the time out. Its
-            ``versions`` may differ where nothing is left to draw.
+            ``versions`` and ``code`` may differ where nothing is left to draw.
         batch_size: scenes made and drawn at a time.
         resume: go on with a dataset that was begun; a finished one is left as it is.
         progress: told how many images there are so far, after every batch.
@@ -160,7 +160,7 @@ def _begin(out: Path, asked: Mapping[str, Any], batch_size: int, *, resume: bool
         raise DataError(f"{out} holds {state} dataset already; {advice}give another folder")
     found = read_manifest(out) if finished else read_json(out / MARKER)
     began_with = found.get("batch_size")
-    if other := differences(asked, found, ignore=("versions",) if finished else ()):
+    if other := differences(asked, found, ignore=("code", "versions") if finished else ()):
         raise DataError(
             f"{out} holds a dataset made otherwise, which --resume cannot go on with; give "
             "another folder, or ask for the same:\n  " + "\n  ".join(other)

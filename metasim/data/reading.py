@@ -98,6 +98,10 @@ def read_dataset(folder: Path) -> Dataset:
     """
     manifest = read_manifest(folder)
     entries = manifest.pop("images")
+    try:
+        _check_content(folder / LABELS, str(manifest["files"].get(LABELS)))
+    except BadPictureError as error:
+        raise DataError(f"{folder / LABELS} {error}") from None
     lines = list(_lines(folder / LABELS))
     if len(lines) != len(entries):
         raise DataError(

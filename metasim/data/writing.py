@@ -76,6 +76,12 @@ def _instances(index: int, one: Rendered, masks: Iterator[Mask]) -> tuple[Instan
                 f"image {index}: the box of instance {label.instance} ({label.name!r}) must be "
                 f"that of its visible pixels, {mask.box}, got {tuple(label.box)}"
             )
+        if (label.visible > 0) != (mask.area > 0):
+            raise RenderError(
+                f"image {index}: visible of instance {label.instance} ({label.name!r}) must be "
+                f"above 0 where it has pixels and 0 where it has none, got {label.visible:g} with "
+                f"{mask.area} pixels"
+            )
         instances.append(Instance(label, mask.area, size, mask.runs))
     labelled, drawn_on = sum(i.area for i in instances), np.count_nonzero(one.instances)
     if labelled != drawn_on:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, ClassVar
 
@@ -18,7 +19,10 @@ from metasim.errors import Interrupted, RenderError
 from metasim.render.geometry import Camera, Mesh, Pose
 from metasim.scene.graph import Scene
 
-__all__ = ["Label", "Rendered", "Renderer"]
+__all__ = ["PIXEL_BYTES", "Label", "Rendered", "Renderer"]
+
+PIXEL_BYTES = 23
+"""Of all planes of :class:`Rendered` for each pixel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +142,18 @@ class Renderer(ABC):
     def meshes(self) -> Mapping[str, Mesh]:
         """The model of each category that has one, which ``Label.pose`` speaks of."""
         return {}
+
+    @classmethod
+    def reads(cls, options: Mapping[str, Any]) -> Sequence[Path]:
+        """The files that it reads beside those that its options name: pictures that a model names.
+
+        Results tell what was in them, and do not go on once that is another. Asked before it is
+        built, and in metasim's own process.
+
+        Args:
+            options: keyword arguments of its constructor; paths in them are absolute.
+        """
+        return ()
 
     @classmethod
     def lacks(cls) -> Sequence[str]:

@@ -49,7 +49,7 @@ def check_rendered(
         _check_normals(rendered.normals)
     _check_labels(rendered.labels, scenes, first)
     if rendered.cameras is not None:
-        _check_cameras(rendered.cameras, len(scenes))
+        _check_cameras(rendered.cameras, len(scenes), first)
     _check_rotations(dict(_poses(rendered, first)))
     return rendered
 
@@ -176,11 +176,11 @@ def _pose_mistake(pose: Any) -> str:
     return ""
 
 
-def _check_cameras(cameras: Any, count: int) -> None:
+def _check_cameras(cameras: Any, count: int, first: int) -> None:
     if not isinstance(cameras, (tuple, list)) or len(cameras) != count:
         got = len(cameras) if isinstance(cameras, (tuple, list)) else type(cameras).__name__
         raise RenderError(f"cameras must be {count}, one for each image, or None; got {got}")
-    for row, camera in enumerate(cameras):
+    for row, camera in enumerate(cameras, start=first):
         if wrong := _camera_mistake(camera):
             raise RenderError(f"the camera of image {row} of the batch {wrong}")
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from metasim.errors import RenderError
 from metasim.render import wire
-from metasim.render.base import Label, Rendered
+from metasim.render.base import PIXEL_BYTES, Label, Rendered
 from metasim.render.geometry import Camera
 from metasim.render.wire import Arrays
 from metasim.scene.graph import Scene
@@ -20,10 +20,9 @@ from metasim.scene.graph import Scene
 __all__ = ["Batch", "Chunk", "Pace", "Rounds"]
 
 _SHORTEST, _LONGEST = 0.002, 1.0  # seconds that a chunk should take
-_UNKNOWN = 4  # scenes of a chunk while nothing is known of how long they take
+_UNKNOWN = 1  # scenes of a chunk while nothing is known of how long they take
 _SHARE = 3  # of what is left, a round hands out this part
 _MEMORY = 64 << 20  # bytes of a chunk's planes
-_PIXEL = 23  # bytes of all planes for each pixel
 _WEIGHT = 0.3  # of the newest chunk in the pace
 
 
@@ -67,7 +66,7 @@ class Pace:
 
     def __init__(self, workers: int, size: tuple[int, int]) -> None:
         self.workers = workers
-        self._most = max(1, _MEMORY // (_PIXEL * size[0] * size[1]))
+        self._most = max(1, _MEMORY // (PIXEL_BYTES * size[0] * size[1]))
         self._seconds: float | None = None
 
     def note(self, scenes: int, seconds: float) -> None:

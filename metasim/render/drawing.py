@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 from metasim.errors import Interrupted, MetasimError, RenderError
+from metasim.provenance import content_digest, option_files
 from metasim.render.base import Rendered, Renderer
 from metasim.render.checking import check_meshes, check_rendered
 from metasim.render.geometry import Mesh
 from metasim.scene.graph import Scene
 
-__all__ = ["calling", "draw", "models_of"]
+__all__ = ["calling", "draw", "files_of", "models_of"]
 
 
 def draw(renderer: Renderer, scenes: Sequence[Scene]) -> Rendered:
@@ -38,6 +41,26 @@ def models_of(renderer: Renderer) -> Mapping[str, Mesh]:
     with calling(f"the renderer {type(renderer).__name__}"):
         found = renderer.meshes()
     return check_meshes(found)
+
+
+def files_of(
+    found: type[Renderer], options: Mapping[str, Any], key: str = "options"
+) -> dict[str, str]:
+    """Digests of the files that a renderer's options name and of what it reads beside them.
+
+    Args:
+        found: its class.
+        options: keyword arguments of its constructor.
+        key: what the options are called.
+
+    Raises:
+        DataError: when something cannot be read.
+        RenderError: when ``reads`` raised.
+    """
+    with calling(f"reads() of the renderer {found.__name__}"):
+        beside = {f"{key} ({path})": Path(path) for path in found.reads(options)}
+    read = {name: content_digest(path) for name, path in beside.items()}
+    return option_files(options, key) | read
 
 
 @contextmanager

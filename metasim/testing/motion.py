@@ -58,11 +58,10 @@ def motions(subject: Subject, beyond: npt.NDArray[np.float64]) -> Iterator[Motio
                     for shares in (beyond.tolist(), WITHIN.tolist())
                 )
                 where = f"moving {node.name}.{key}"
-                try:
-                    drawn = far, subject.draw(far)
-                except Exception:  # values beyond its range a renderer may refuse, in its own way
-                    drawn = near, subject.draw(near)
-                yield Motion(where, index, *drawn)
+                if (drawn := subject.try_to_draw(far)) is not None:
+                    yield Motion(where, index, far, drawn)
+                else:  # values beyond its range a renderer may refuse
+                    yield Motion(where, index, near, subject.draw(near))
 
 
 def locations(node: GrammarNode) -> dict[str, tuple[float, float]]:

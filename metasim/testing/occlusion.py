@@ -28,11 +28,9 @@ def hidden_is_not_visible(subject: Subject) -> None:
     for scene in scenes[:_SCENES]:
         for moving, still in _pairs(subject, scene):
             for moved, where in _passing(subject, scene, moving, still):
-                try:
-                    rendered = subject.draw(moved)
-                except Exception:  # two things at one place a renderer may refuse, in its own way
-                    continue
-                _check_falls(rendered, moving, still, where)
+                # Two things at one place a renderer may refuse.
+                if (rendered := subject.try_to_draw(moved)) is not None:
+                    _check_falls(rendered, moving, still, where)
 
 
 def _pairs(subject: Subject, scene: Scene) -> Iterator[tuple[int, int]]:

@@ -93,10 +93,24 @@ class Subject:
         Raises:
             RenderError: when shapes or dtypes are not those of the contract.
         """
+        return check_rendered(self._render(scenes), scenes, self.renderer.image_size)
+
+    def try_to_draw(self, scenes: Sequence[Scene]) -> Rendered | None:
+        """As :meth:`draw`; None where the renderer refuses such scenes, in its own way.
+
+        Raises:
+            RenderError: when what it gives is not what the contract asks for.
+        """
+        try:
+            rendered = self._render(scenes)
+        except Exception:
+            return None
+        return check_rendered(rendered, scenes, self.renderer.image_size)
+
+    def _render(self, scenes: Sequence[Scene]) -> Rendered:
         renderer = self.renderer
         with self.footprint.watched():
-            rendered = renderer.render(scenes)
-        return check_rendered(rendered, scenes, renderer.image_size)
+            return renderer.render(scenes)
 
     def meshes(self) -> Mapping[str, Mesh]:
         """The renderer's models, their form checked.

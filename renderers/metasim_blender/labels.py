@@ -12,7 +12,10 @@ from metasim_blender.silhouette import Box, Silhouette
 
 __all__ = ["Seen", "see"]
 
-_SAME: Final = 1e-3  # share of its distance by which something must be nearer to hide a surface
+# Pixels by which Cycles and we may look at different places of a surface, and the share of a
+# distance that follows from how precisely depth is known.
+_ASIDE: Final = 0.02
+_LEAST: Final = 1e-5
 _EMPTY: Final = (0, 0, 0, 0)
 
 
@@ -30,6 +33,7 @@ def see(
     own: Silhouette,
     instances: npt.NDArray[np.int32],
     depth: npt.NDArray[np.float32],
+    focal: float,
 ) -> Seen:
     """Boxes and visible share of one object.
 
@@ -38,12 +42,14 @@ def see(
         own: its pixels were it alone.
         instances: (H, W) of the image.
         depth: (H, W) metres, 0 where there is no surface.
+        focal: length in pixels, as of :class:`metasim.render.Camera`.
     """
     mask = instances == instance
     alone = np.isfinite(own.depth)
     # At a pixel whose centre an edge all but touches, Cycles may see past it and we not, or the
-    # other way round. Cycles' word holds: a pixel is hidden only where something nearer is.
-    beside = alone & ~mask & ~((depth > 0) & (depth < own.depth * (1 - _SAME)))
+    # other way round. Cycles' word holds: such a pixel is hidden only where something nearer is.
+    nearer = (depth > 0) & (depth < own.depth * (1 - max(_ASIDE / focal, _LEAST)))
+    beside = _edge(alone) & ~mask & ~nearer
     beyond = mask & ~alone
     area = own.area + int(np.count_nonzero(beyond)) - int(np.count_nonzero(beside))
     seen, box = int(np.count_nonzero(mask)), _box(mask)
@@ -52,6 +58,13 @@ def see(
         whole = _box((alone & ~beside) | mask)
         full_box = whole if _within(own.box, mask.shape) else _around(own.box, whole)
     return Seen(box, seen / max(area, 1), full_box)
+
+
+def _edge(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """The pixels of a mask (H, W) beside which, or beyond the image, there may be none of it."""
+    inner = np.zeros_like(mask)
+    inner[1:-1, 1:-1] = mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:]
+    return mask & ~inner
 
 
 def _box(mask: npt.NDArray[np.bool_]) -> Box:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
@@ -97,12 +99,12 @@ class BlenderRenderer(Renderer):
         self._textures = (*TEXTURES, *files)
         self.known_categories = {"object": tuple(self._models)}
         bpy, engine_class = engine.start()
-        settings = Settings(
-            self.image_size, profile, count, engine.use_device(bpy, device), bool(denoise)
-        )
         self._wardrobe = Wardrobe(bpy, self._models, files, profile)
         try:
-            self._stage = Stage(bpy, engine_class, self._wardrobe, settings)
+            settings = Settings(
+                self.image_size, profile, count, engine.use_device(bpy, device), bool(denoise)
+            )
+            self._stage = _staged(bpy, engine_class, self._wardrobe, settings, device)
         except Exception:
             self._wardrobe.close()
             raise
@@ -179,7 +181,7 @@ class BlenderRenderer(Renderer):
         turn = np.array(pose.rotation).reshape(3, 3) * placed.scale
         points = self._models[placed.model].vertices @ turn.T + np.array(pose.translation)
         own = draw_silhouette(points, self._corners[placed.model], camera, self.image_size)
-        seen = see(place + 1, own, instances, depth)
+        seen = see(place + 1, own, instances, depth, camera.fx)
         return Label(
             instance=place + 1,
             node=placed.node,
@@ -191,6 +193,30 @@ class BlenderRenderer(Renderer):
             full_box=seen.full_box,
             pose=pose,
         )
+
+
+def _staged(
+    bpy: Any, engine_class: Any, wardrobe: Wardrobe, settings: Settings, asked: Device
+) -> Stage:
+    """A stage on the device that was chosen, or on the CPU where a GPU cannot be used after all.
+
+    Raises:
+        PluginError: when this build of Blender gives no passes, or the GPU that was asked for none.
+    """
+    try:
+        return Stage(bpy, engine_class, wardrobe, settings)
+    except PluginError as error:
+        if settings.device == "CPU":
+            raise
+        if asked == "gpu":
+            raise PluginError(
+                f"device: gpu needs a GPU that renders, and the one that was found does not "
+                f"({error}); see to its driver and memory, or take device: cpu"
+            ) from error
+        logging.getLogger(__name__).warning(
+            "the GPU that was found does not render (%s); the CPU does", error
+        )
+        return Stage(bpy, engine_class, wardrobe, replace(settings, device="CPU"))
 
 
 def _instances(passes: Passes, numbers: Sequence[int]) -> npt.NDArray[np.int32]:

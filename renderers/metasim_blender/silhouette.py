@@ -194,13 +194,15 @@ def _fill_depth(depth: Floats, spans: _Spans, corners: Floats, camera: Camera) -
 
 
 def _extent(spans: _Spans) -> tuple[int, Box]:
-    """How many pixels spans cover together, and their box."""
+    """How many pixels spans cover together, and their box.
+
+    What it takes follows from how many spans there are, not from how far they reach.
+    """
     x0, x1 = int(spans.first.min()), int(spans.last.max()) + 1
     y0, y1 = int(spans.row.min()), int(spans.row.max()) + 1
-    wide = x1 - x0 + 1
-    start = (spans.row - y0) * wide - x0
-    room = (y1 - y0) * wide
-    steps = np.bincount(start + spans.first, minlength=room)
-    steps -= np.bincount(start + spans.last + 1, minlength=room)
-    area = int(np.count_nonzero(np.cumsum(steps)))
-    return area, (x0, y0, x1, y1)
+    start = (spans.row - y0) * (x1 - x0) + spans.first - x0
+    order = np.argsort(start)
+    start, length = start[order], (spans.last - spans.first + 1)[order]
+    reached = np.maximum.accumulate(start + length)  # no span passes the end of its row
+    new = np.minimum(length[1:], start[1:] + length[1:] - reached[:-1])
+    return int(length[0] + np.maximum(new, 0).sum()), (x0, y0, x1, y1)

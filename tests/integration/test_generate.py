@@ -16,6 +16,7 @@ import pytest
 import yaml
 from pycocotools.coco import COCO
 
+from metasim import experiment
 from metasim.classes import shown_classes
 from metasim.data import dataset as writing
 from metasim.data import read_dataset, rerender, save_images
@@ -233,6 +234,58 @@ def test_a_dataset_goes_on_with_the_code_it_was_begun_with(
     assert "renderer_code" in answer.data["error"]
 
 
+def test_nor_with_other_code_of_metasim_unless_nothing_is_left_to_draw(
+    metasim: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("generate", PRIOR, "--renderer", "mnist", "--count", 70, "--out", tmp_path / "d")
+
+    def stopped(*_: Any) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writing, "_finish", stopped)
+        assert metasim(*words).code == 130
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment, "code_digest", lambda _: "another")
+        answer = metasim(*words, "--resume")
+        assert answer.code == 2
+        assert "code: " in answer.data["error"]
+    assert metasim(*words, "--resume").code == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment, "code_digest", lambda _: "another")
+        assert metasim(*words, "--resume").code == 0
+
+
+def test_large_images_are_drawn_and_kept_a_few_at_a_time(
+    metasim: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the planes of 64 large images must fit into memory, and a stop loses all of them."""
+    sizes, write = [], writing.write_batch
+
+    def noted(out: Path, batch: range, *rest: Any) -> Any:
+        sizes.append(len(batch))
+        return write(out, batch, *rest)
+
+    monkeypatch.setattr(writing, "write_batch", noted)
+    words = ("generate", PRIOR, "--renderer", "mnist", "image_size=[1500, 2000]")
+    assert metasim(*words, "--count", 5, "--out", tmp_path / "d").code == 0
+    assert sizes == [3, 2]
+
+
+def test_other_workers_may_draw_than_the_source_names(metasim: Command, tmp_path: Path) -> None:
+    """What a run names may be gone: a cluster, another machine's interpreter."""
+    written = {**(AnalyticRenderer.example or {})}
+    gone = {"executor": "ray", "address": "127.0.0.1:1"}
+    written["renderer"] = {"use": "metasim.testing:AnalyticRenderer", "workers": gone}
+    grammar = tmp_path / "grammar.yaml"
+    grammar.write_text(yaml.safe_dump(written))
+    words = ("generate", grammar, "--count", 3, "--out")
+    assert metasim(*words, tmp_path / "d", "--workers", "{count: 1}").code == 0
+    answer = metasim(*words, tmp_path / "e", "--workers", "{count: 0, cuont: 1}")
+    assert answer.code == 2
+    assert {m["key"] for m in answer.data["mistakes"]} == {"workers.count", "workers.cuont"}
+
+
 def test_a_dataset_goes_on_with_the_glyphs_it_was_begun_with(
     metasim: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -364,7 +417,7 @@ def test_the_layout_of_bop_is_written_from_a_grammar_and_goes_on_after_a_kill(
     words = ("generate", grammar, "--count", 70, "--format", "coco", "bop")
     made = metasim(*words, "--out", tmp_path / "a")
     assert (made.code, made.data["files"]["bop"]) == (0, str(tmp_path / "a" / "bop"))
-    scene = tmp_path / "a" / "bop" / "train_pbr" / "000000"
+    scene = tmp_path / "a" / "bop" / "train" / "000000"
     poses = json.loads((scene / "scene_gt.json").read_text())
     assert {gt["obj_id"] for gts in poses.values() for gt in gts} == {1, 2}
     coco = COCO(tmp_path / "a" / "coco.json")

@@ -53,6 +53,13 @@ def test_an_extra_lacks_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None
     assert (extra["installed"], extra["missing"]) == (False, ["tensorboard"])
 
 
+def test_an_extra_lacks_what_another_that_it_names_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, ray=None)
+    extras = diagnose()["extras"]
+    assert extras["dev"]["missing"] == extras["ray"]["missing"] == ["ray"]
+    assert not extras["dev"]["installed"]
+
+
 def test_a_missing_package_is_a_problem_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch, scipy=None, pydantic="1.10.0")
     found = diagnose()

@@ -22,7 +22,7 @@ class Reader:
     """One scene of a BOP dataset: lengths in millimetres, pixels' centres at whole numbers."""
 
     def __init__(self, root: Path, scene: str = "000000") -> None:
-        self.root, self.folder = root, root / "train_pbr" / scene
+        self.root, self.folder = root, root / "train" / scene
         camera, gt, info = (
             {int(key): value for key, value in json.loads(path.read_text()).items()}
             for path in (
@@ -127,9 +127,7 @@ def agreement(root: Path) -> Agreement:
         AssertionError: where they do not say one thing, pixel for pixel.
     """
     dataset, coco = read_dataset(root), COCO(root / "coco.json")
-    scenes = [
-        Reader(root / "bop", path.name) for path in sorted((root / "bop/train_pbr").iterdir())
-    ]
+    scenes = [Reader(root / "bop", path.name) for path in sorted((root / "bop/train").iterdir())]
     assert sum(len(scene.gt) for scene in scenes) == len(dataset.records) == len(coco.getImgIds())
     masks = hidden = 0
     for row, record in enumerate(dataset.records):

@@ -42,3 +42,17 @@ def hashes() -> Callable[[Path], dict[str, str]]:
         }
 
     return compute
+
+
+@pytest.fixture
+def relabel() -> Callable[[Path, Callable[[str], str]], None]:
+    """Change a dataset's labels, with the digest that the manifest has of them."""
+
+    def change(folder: Path, changed: Callable[[str], str]) -> None:
+        labels, manifest = folder / "labels.jsonl", folder / "manifest.json"
+        before = labels.read_bytes()
+        labels.write_text(changed(before.decode()))
+        digests = [hashlib.sha256(text).hexdigest() for text in (before, labels.read_bytes())]
+        manifest.write_text(manifest.read_text().replace(*digests))
+
+    return change

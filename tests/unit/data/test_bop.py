@@ -230,7 +230,7 @@ def test_scenes_hold_so_many_images_at_most(
     generate(tmp_path / "d")
     scenes = [Reader(tmp_path / "d" / "bop", f"{number:06d}") for number in range(3)]
     assert [len(scene.gt) for scene in scenes] == [5, 5, 2]
-    assert len(list((tmp_path / "d" / "bop" / "train_pbr").iterdir())) == 3
+    assert len(list((tmp_path / "d" / "bop" / "train").iterdir())) == 3
     one = Reader(made / "bop")
     for index in range(12):
         scene, image = scenes[index // 5], index % 5
@@ -257,7 +257,7 @@ def test_batches_leave_no_trace(tmp_path: Path, made: Path, hashes: Hashes) -> N
 def test_images_are_linked_or_else_copied(
     tmp_path: Path, made: Path, hashes: Hashes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    linked = made / "bop" / "train_pbr" / "000000" / "rgb" / "000003.png"
+    linked = made / "bop" / "train" / "000000" / "rgb" / "000003.png"
     assert linked.samefile(made / "images" / "000003.png")
 
     def refused(*_: Any) -> None:
@@ -271,10 +271,10 @@ def test_images_are_linked_or_else_copied(
 @pytest.mark.parametrize(
     "name",
     [
-        "bop/train_pbr/000000/scene_gt.json",
-        "bop/train_pbr/000000/depth/000003.png",
-        "bop/train_pbr/000000/mask_visib/000003_000001.png",
-        "bop/train_pbr/000000/rgb/000003.png",
+        "bop/train/000000/scene_gt.json",
+        "bop/train/000000/depth/000003.png",
+        "bop/train/000000/mask_visib/000003_000001.png",
+        "bop/train/000000/rgb/000003.png",
         "bop/models/obj_000002.ply",
         "bop/models/models_info.json",
         "bop/dataset_info.md",

@@ -32,6 +32,7 @@ from metasim.scene.graph import Scene
 from metasim.testing import SolidsRenderer
 
 Hashes = Callable[[Path], dict[str, str]]
+Relabel = Callable[[Path, Callable[[str], str]], None]
 COUNT = 22
 
 
@@ -556,6 +557,26 @@ def test_a_wrong_box_is_refused(tmp_path: Path, generate: Generate, rectangles: 
         generate(tmp_path / "d", renderer=Shifted())
 
 
+@pytest.mark.parametrize("wrong", [0.0, 0.5])
+def test_what_is_visible_must_have_pixels(
+    tmp_path: Path, generate: Generate, rectangles: ModuleType, wrong: float
+) -> None:
+    class Blind(rectangles.RectangleRenderer):  # type: ignore[name-defined,misc]
+        def render(self, scenes: Sequence[Scene]) -> Rendered:
+            drawn = super().render(scenes)
+            labels = tuple(
+                tuple(
+                    replace(one, visible=wrong) if (one.visible > 0) != (wrong > 0) else one
+                    for one in image
+                )
+                for image in drawn.labels
+            )
+            return Rendered(drawn.images, drawn.instances, labels)
+
+    with pytest.raises(RenderError, match="above 0 where it has pixels and 0 where it has none"):
+        generate(tmp_path / "d", renderer=Blind())
+
+
 def test_pixels_of_an_instance_without_a_label_are_refused(
     tmp_path: Path, generate: Generate, rectangles: ModuleType
 ) -> None:
@@ -606,11 +627,13 @@ def test_a_refusing_disk_is_told_and_nothing_is_lost(
 
 
 @pytest.mark.parametrize("name", ["../secret.png", "/etc/secret.png", "images/../../secret.png"])
-def test_names_cannot_lead_out(tmp_path: Path, generate: Generate, name: str) -> None:
+def test_names_cannot_lead_out(
+    tmp_path: Path, generate: Generate, relabel: Relabel, name: str
+) -> None:
     generate(tmp_path / "d", count=1)
-    for file in ("manifest.json", "labels.jsonl"):
-        path = tmp_path / "d" / file
-        path.write_text(path.read_text().replace("images/000000.png", name))
+    manifest = tmp_path / "d" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace("images/000000.png", name))
+    relabel(tmp_path / "d", lambda labels: labels.replace("images/000000.png", name))
     with pytest.raises(DataError, match="below the dataset's folder"):
         read_dataset(tmp_path / "d").images()
 
@@ -640,11 +663,22 @@ def test_links_cannot_lead_out(tmp_path: Path, generate: Generate) -> None:
     ],
 )
 def test_damaged_datasets_are_told(
-    tmp_path: Path, generate: Generate, file: str, content: str, told: str
+    tmp_path: Path, generate: Generate, relabel: Relabel, file: str, content: str, told: str
 ) -> None:
     generate(tmp_path / "d", count=2)
-    (tmp_path / "d" / file).write_text(content)
+    if file == "labels.jsonl":
+        relabel(tmp_path / "d", lambda _: content)
+    else:
+        (tmp_path / "d" / file).write_text(content)
     with pytest.raises(DataError, match=told):
+        read_dataset(tmp_path / "d")
+
+
+def test_labels_that_were_changed_are_told(tmp_path: Path, generate: Generate) -> None:
+    generate(tmp_path / "d", count=2)
+    labels = tmp_path / "d" / "labels.jsonl"
+    labels.write_text(labels.read_text().replace('"visible": 1.0', '"visible": 0.5'))
+    with pytest.raises(DataError, match=r"labels\.jsonl is damaged or was changed: manifest\.json"):
         read_dataset(tmp_path / "d")
 
 

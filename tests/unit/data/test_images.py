@@ -316,12 +316,14 @@ def test_an_unfinished_dataset_is_no_target(tmp_path: Path, rectangles: ModuleTy
         load_images(tmp_path / "d", SIZE, resize=False)
 
 
-def test_a_dataset_cannot_name_pictures_elsewhere(tmp_path: Path, rectangles: ModuleType) -> None:
+def test_a_dataset_cannot_name_pictures_elsewhere(
+    tmp_path: Path, rectangles: ModuleType, relabel: Callable[..., None]
+) -> None:
     _generate(tmp_path / "d", rectangles, single=True, size=SIZE)
     Image.new("RGB", SIZE[::-1]).save(tmp_path / "other.png")
-    for file in ("manifest.json", "labels.jsonl"):
-        path = tmp_path / "d" / file
-        path.write_text(path.read_text().replace("images/000004.png", "../other.png"))
+    manifest = tmp_path / "d" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace("images/000004.png", "../other.png"))
+    relabel(tmp_path / "d", lambda labels: labels.replace("images/000004.png", "../other.png"))
     for load in (load_images, load_labelled):
         with pytest.raises(DataError, match="below the dataset's folder"):
             load(tmp_path / "d", SIZE, resize=False)

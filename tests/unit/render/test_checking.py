@@ -150,3 +150,16 @@ def test_what_does_not_fit_is_named(changes, said):
 def test_what_is_no_rendered_is_named():
     with pytest.raises(RenderError, match="got ndarray"):
         check_rendered(np.zeros((3, 4, 5, 3), np.uint8), SCENES, SIZE)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (seen_with(fx=0.0), "the camera of image 41 of the batch"),
+        (labelled(visible=2.0), "labels of image 40 of the batch"),
+        (posed(rotation=(1.0,) * 9), "instance 1 of image 40 of the batch"),
+    ],
+)
+def test_places_are_those_of_the_whole_batch(wrong, told):
+    with pytest.raises(RenderError, match=told):
+        check_rendered(dataclasses.replace(good(), **wrong), SCENES, SIZE, first=40)

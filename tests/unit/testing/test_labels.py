@@ -45,6 +45,14 @@ def test_labels_that_are_wrong_outside_the_image_are_found(failures, change, sai
     assert "moving blob.x" in found[CHECK]
 
 
+def test_what_is_drawn_beyond_a_range_must_be_right_where_it_is_not_refused(failures):
+    """A share of nothing is no number; that must not pass for a refusal."""
+    found = failures(
+        relabelled(lambda n: n if n.visible else dataclasses.replace(n, visible=float("nan")))
+    )
+    assert "visible must be a share from 0 to 1, got nan" in found[CHECK]
+
+
 def test_a_label_that_is_missing_in_some_scenes_is_found(failures):
     class Forgets(AnalyticRenderer):
         def render(self, scenes):

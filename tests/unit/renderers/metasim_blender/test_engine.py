@@ -15,7 +15,7 @@ import pytest
 from metasim.errors import MissingExtraError, PluginError, RenderError
 from metasim_blender import BlenderRenderer, engine
 from metasim_blender.exr import read_exr
-from metasim_blender.passes import FileReader
+from metasim_blender.passes import FileReader, MemoryReader
 
 
 def failing(monkeypatch, error):
@@ -207,6 +207,30 @@ def test_a_build_that_gives_no_passes_at_all_is_refused(monkeypatch):
     monkeypatch.setattr("metasim_blender.passes.read_exr", unreadable)
     with pytest.raises(PluginError, match=r"neither in memory nor in files.*nothing was written"):
         BlenderRenderer(models={"mug": "builtin"}, device="cpu")
+
+
+@pytest.mark.blender
+def test_where_a_gpu_does_not_render_the_cpu_does(box_file, monkeypatch, caplog):
+    """It is found, and then has too old a driver or too little memory."""
+    monkeypatch.setattr(engine, "use_device", lambda *_: "GPU")
+
+    def failing_on_gpus(render):
+        def tried(reader):
+            if reader._scene.cycles.device == "GPU":
+                raise RenderError("out of memory")
+            return render(reader)
+
+        return tried
+
+    for reader in (MemoryReader, FileReader):
+        monkeypatch.setattr(reader, "render", failing_on_gpus(reader.render))
+    options = {"models": {"box": box_file}, "image_size": (8, 8)}
+    with caplog.at_level(logging.WARNING), BlenderRenderer(**options) as renderer:
+        assert renderer.render([]).images.shape == (0, 8, 8, 3)
+    assert "the GPU that was found does not render" in caplog.text
+    assert "out of memory" in caplog.text
+    with pytest.raises(PluginError, match=r"device: gpu needs a GPU that renders.*take device: c"):
+        BlenderRenderer(**options, device="gpu")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -84,6 +86,20 @@ def test_behind_the_camera_there_is_nothing(box):
     assert np.isinf(found.depth).all()
 
 
+def test_what_it_takes_to_count_pixels_follows_from_the_spans_alone():
+    """A large triangle around the camera, whose pixels are counted far beyond a large image."""
+    points = np.array([[-9.0, -9.0, 1.0], [9.0, -9.0, 1.0], [0.0, 9.0, 1.0]])
+    side = 1024
+    camera = Camera(side, side, side / 2, side / 2)
+    tracemalloc.start()
+    found = draw_silhouette(points, np.array([[0], [1], [2]], np.int32), camera, (side, side))
+    taken = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.box == (-4 * side, -4 * side, 5 * side, 5 * side)
+    assert found.area > 60 * side**2
+    assert taken < 250 * side**2, "bytes: some numbers for each pixel of the image"
+
+
 def test_neighbouring_triangles_leave_no_gap_and_count_once():
     """A square of many triangles, with edges right through pixels' centres."""
     grid = np.linspace(-0.1, 0.1, 9)
@@ -108,6 +124,9 @@ def test_triangles_without_area_do_no_harm():
 # --- what labels make of it ---------------------------------------------------------------
 
 
+FOCAL = 60.0
+
+
 def square(x0, y0, x1, y1, depth=1.0):
     """A silhouette of a rectangle, of which part may lie beyond an image of 8 x 8."""
     plane = np.full((8, 8), np.inf)
@@ -124,19 +143,30 @@ def planes(*drawn):
 
 
 def test_alone_and_whole_all_is_visible():
-    seen = see(1, square(2, 1, 6, 5), *planes((1, 2, 1, 6, 5, 1.0)))
+    seen = see(1, square(2, 1, 6, 5), *planes((1, 2, 1, 6, 5, 1.0)), FOCAL)
     assert (seen.box, seen.full_box, seen.visible) == ((2, 1, 6, 5), (2, 1, 6, 5), 1.0)
 
 
 def test_what_is_behind_another_is_not_visible():
     ids, depth = planes((1, 2, 1, 6, 5, 1.0), (2, 4, 0, 8, 8, 0.5))
-    seen = see(1, square(2, 1, 6, 5), ids, depth)
+    seen = see(1, square(2, 1, 6, 5), ids, depth, FOCAL)
     assert (seen.box, seen.full_box, seen.visible) == ((2, 1, 4, 5), (2, 1, 6, 5), 0.5)
 
 
 def test_what_is_beyond_the_edge_is_not_visible():
-    seen = see(1, square(-4, 0, 4, 8), *planes((1, 0, 0, 4, 8, 1.0)))
+    seen = see(1, square(-4, 0, 4, 8), *planes((1, 0, 0, 4, 8, 1.0)), FOCAL)
     assert (seen.box, seen.full_box, seen.visible) == ((0, 0, 4, 8), (-4, 0, 4, 8), 0.5)
+
+
+@pytest.mark.parametrize("gap", [1e-3, 2e-4])
+def test_what_lies_close_upon_it_hides_it(gap):
+    """Something thin that touches it is hardly nearer than it is."""
+    ids, depth = planes((1, 1, 1, 7, 5, 1.0), (2, 4, 0, 8, 8, 1.0 - gap))
+    seen = see(1, square(1, 1, 7, 5), ids, depth, 600.0)
+    assert (seen.box, seen.full_box, seen.visible) == ((1, 1, 4, 5), (1, 1, 7, 5), 0.5)
+    ids, depth = planes((1, 1, 1, 7, 7, 1.0), (2, 3, 3, 5, 5, 1.0 - 1e-7))
+    seen = see(1, square(1, 1, 7, 7), ids, depth, FOCAL)
+    assert seen.visible == 32 / 36, "within it there is no edge that it could end at"
 
 
 @pytest.mark.parametrize("behind", [0.0, 2.0])
@@ -144,14 +174,14 @@ def test_where_nothing_is_before_it_the_rendered_pixels_count(behind):
     """At a pixel that an edge all but touches either of the two may be right."""
     ids, depth = planes((2, 0, 0, 8, 8, behind), (1, 2, 1, 6, 5, 1.0))
     ids[1, 2], depth[1, 2] = 2 if behind else 0, behind
-    seen = see(1, square(2, 1, 6, 5), ids, depth)
+    seen = see(1, square(2, 1, 6, 5), ids, depth, FOCAL)
     assert (seen.full_box, seen.visible) == ((2, 1, 6, 5), 1.0)
     ids[1:5, 2], depth[1:5, 2] = 2 if behind else 0, behind
     ids[1:5, 6], depth[1:5, 6] = 1, 1.0
-    seen = see(1, square(2, 1, 6, 5), ids, depth)
+    seen = see(1, square(2, 1, 6, 5), ids, depth, FOCAL)
     assert (seen.box, seen.full_box, seen.visible) == ((3, 1, 7, 5), (3, 1, 7, 5), 1.0)
 
 
 def test_nothing_seen_is_an_empty_box():
-    seen = see(1, square(10, 1, 14, 5), *planes())
+    seen = see(1, square(10, 1, 14, 5), *planes(), FOCAL)
     assert (seen.box, seen.full_box, seen.visible) == ((0, 0, 0, 0), (10, 1, 14, 5), 0.0)
