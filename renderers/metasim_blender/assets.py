@@ -18,7 +18,15 @@ from metasim_blender.ply import read_ply
 from metasim_blender.textures import TEXTURES
 from metasim_blender.vocabulary import PLAIN
 
-__all__ = ["BUILT_IN", "MODELS", "ModelFile", "find_textures", "load_models", "model_names"]
+__all__ = [
+    "BUILT_IN",
+    "MODELS",
+    "ModelFile",
+    "files_beside",
+    "find_textures",
+    "load_models",
+    "model_names",
+]
 
 ModelFile = (
     Literal["builtin"]
@@ -37,6 +45,7 @@ _UNITS: Final = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 
 
 def _from_ply(path: Path) -> Model:
+    """The model in a PLY file; a picture goes without the vertices' colours, as in BOP's tools."""
     mesh = read_ply(path)
     picture = beside(path, mesh.texture) if mesh.texture else None
     if picture is not None and mesh.uv is None:
@@ -44,12 +53,13 @@ def _from_ply(path: Path) -> Model:
             f"{path} names the picture {mesh.texture}, and must say where it goes: texture_u and "
             "texture_v of its vertices, or texcoord of its faces"
         )
+    colours = None if picture is not None else mesh.colours
     return Model(
         mesh.vertices.astype(np.float64),
         mesh.faces,
         None,
         None if mesh.uv is None else mesh.uv.astype(np.float64),
-        None if mesh.colours is None else linear(mesh.colours / 255)[mesh.faces],
+        None if colours is None else linear(colours / 255)[mesh.faces],
         (Surface(picture=picture),),
         np.zeros(len(mesh.faces), np.int32),
     )
@@ -88,6 +98,17 @@ def load_models(said: str | Mapping[str, Any]) -> dict[str, Model]:
     return {str(name): _load(str(name), what) for name, what in said.items()}
 
 
+def files_beside(said: str | Mapping[str, Any]) -> tuple[Path, ...]:
+    """The files that models of the option ``models`` name: their materials and pictures.
+
+    Raises:
+        PluginError: as :func:`load_models`.
+        DataError: as :func:`load_models`.
+    """
+    models = {} if said == BUILT_IN else load_models(said)
+    return tuple(dict.fromkeys(file for model in models.values() for file in model.beside))
+
+
 def _load(name: str, said: Any) -> Model:
     if said == BUILT_IN:
         if name not in model_names():
@@ -121,7 +142,14 @@ def _read(path: Path, unit: str | None = None, up: str | None = None) -> Model:
     if not path.is_file():
         raise DataError(f"a model must be a file that is there; {path} is not")
     read, usual_unit, usual_up = _READERS[ending]
-    model = checked(read(path), str(path), _UNITS[unit or usual_unit])
+    with np.errstate(over="ignore", invalid="ignore"):  # NaN and infinity are told of
+        try:
+            model = read(path)
+        except (ArithmeticError, IndexError, RecursionError, TypeError, ValueError) as error:
+            raise DataError(
+                f"{path} is damaged: {error!r}; write or fetch it again, or export it anew"
+            ) from error
+        model = checked(model, str(path), _UNITS[unit or usual_unit])
     return _z_up(model) if (up or usual_up) == "y" else model
 
 

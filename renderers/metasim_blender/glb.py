@@ -8,25 +8,27 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote
 
 import numpy as np
 import numpy.typing as npt
 
 from metasim.errors import DataError
-from metasim_blender.model import Floats, Model, Surface, beside
+from metasim_blender.model import MOST_FACES, Floats, Model, Surface, beside
 
 __all__ = ["read_glb"]
 
 _TYPES: Final = {5120: "i1", 5121: "u1", 5122: "i2", 5123: "u2", 5125: "u4", 5126: "f4"}
 _WIDTHS: Final = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 _JSON, _BYTES = 0x4E4F534A, 0x004E4942
-_UNDERSTOOD: Final = frozenset({"KHR_mesh_quantization", "KHR_materials_unlit"})
-_DEEPEST: Final = 100
+_MOVED: Final = "KHR_texture_transform"
+_UNDERSTOOD: Final = frozenset({"KHR_mesh_quantization", "KHR_materials_unlit", _MOVED})
 
 
 class _Unfit(Exception):
@@ -49,39 +51,48 @@ def read_glb(path: Path) -> Model:
     """The model in a GLB file, in metres and with y up, as the format has it.
 
     Of materials the base colour, its picture, roughness and metallic share are used. Lights,
-    cameras, animations and morphs are passed over; skins stay as they were bound.
+    cameras, animations and morphs are passed over; skins stay as they were bound. What a node
+    squeezes to a line or a point, the usual way to hide it, is left out.
 
     Raises:
         DataError: when it cannot be read, is not GLB, or needs an extension.
     """
     try:
-        parts = list(_Glb(path).parts())
+        return _joined(list(_Glb(path).parts()))
     except OSError as error:
         raise DataError(f"cannot read {path}: {error}") from error
     except _Unfit as error:
         raise DataError(f"{path} {error}") from None
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise DataError(
             f"{path} must be a GLB file that keeps to glTF 2.0, and is damaged: {error!r}"
         ) from error
-    if not parts:
-        raise DataError(f"{path} must hold triangles, and has none; export a mesh")
-    return _joined(parts)
 
 
 def _joined(parts: Sequence[_Part]) -> Model:
+    if not parts:
+        raise _Unfit("must hold triangles, and has none; export a mesh")
     starts = np.cumsum([0, *(len(part.points) for part in parts)]).tolist()
-    surfaces = list(dict.fromkeys(part.surface for part in parts))
+    places: dict[Surface, int] = {}
+    made_of = [
+        np.full(len(part.faces), places.setdefault(part.surface, len(places))) for part in parts
+    ]
     faces = [part.faces + start for part, start in zip(parts, starts, strict=False)]
-    made_of = [np.full(len(part.faces), surfaces.index(part.surface)) for part in parts]
     whole = all(part.normals is not None for part in parts)
     return Model(
         np.concatenate([part.points for part in parts]),
         np.concatenate(faces).astype(np.int32),
         _corners(parts, [part.normals for part in parts], (0.0, 0.0, 0.0)) if whole else None,
-        _corners(parts, [part.uv for part in parts], (0.0, 0.0)),
+        _corners(parts, [part.uv for part in parts], (np.nan, np.nan)),
         _corners(parts, [part.colours for part in parts], (1.0, 1.0, 1.0)),
-        tuple(surfaces),
+        tuple(places),
         np.concatenate(made_of).astype(np.int32),
     )
 
@@ -107,8 +118,8 @@ class _Glb:
     """An open file."""
 
     def __init__(self, path: Path) -> None:
-        data = path.read_bytes()
-        if data[:4] != b"glTF" or len(data) < 20:
+        data = memoryview(path.read_bytes())
+        if bytes(data[:4]) != b"glTF" or len(data) < 20:
             raise _Unfit("must be a binary glTF (GLB) file, and does not begin as one")
         (version,) = struct.unpack_from("<I", data, 4)
         if version != 2:
@@ -116,8 +127,10 @@ class _Glb:
         chunks = dict(_chunks(data))
         if _JSON not in chunks:
             raise _Unfit("must have a chunk of JSON; is it complete?")
-        self.json: dict[str, Any] = json.loads(chunks[_JSON])
-        self.bytes, self.path = chunks.get(_BYTES, b""), path
+        self.json: dict[str, Any] = json.loads(bytes(chunks[_JSON]))
+        self.bytes, self.path = chunks.get(_BYTES, memoryview(b"")), path
+        self._surfaces: dict[int | None, Surface] = {}
+        self._pictures: dict[int, bytes | Path] = {}
         needed = sorted(set(self.json.get("extensionsRequired", ())) - _UNDERSTOOD)
         if needed:
             raise _Unfit(
@@ -135,20 +148,35 @@ class _Glb:
             roots = sorted(
                 set(range(len(nodes))) - {c for n in nodes for c in n.get("children", ())}
             )
-        for root in roots:
-            yield from self._below(root, np.eye(4), 0)
+        count = 0
+        for mesh, matrix in self._meshes(roots):
+            for primitive in self.json["meshes"][mesh]["primitives"]:
+                part = self._part(primitive, matrix)
+                if part is None:
+                    continue
+                count += len(part.faces)
+                if count > MOST_FACES:  # before they are all held: nodes may share a mesh
+                    raise _Unfit(f"must have at most {MOST_FACES} triangles; decimate it first")
+                yield part
 
-    def _below(self, index: int, above: Floats, depth: int) -> Iterator[_Part]:
-        if depth > _DEEPEST:
-            raise _Unfit("must be a tree of nodes, and one is below itself")
-        node = self.json["nodes"][index]
-        matrix = above @ _matrix(node)
-        if "mesh" in node:
-            for primitive in self.json["meshes"][node["mesh"]]["primitives"]:
-                if (part := self._part(primitive, matrix)) is not None:
-                    yield part
-        for child in node.get("children", ()):
-            yield from self._below(child, matrix, depth + 1)
+    def _meshes(self, roots: Sequence[int]) -> Iterator[tuple[int, Floats]]:
+        """The mesh of each node, with the (4, 4) matrix that puts it into the scene's frame."""
+        waiting, seen = [(root, np.eye(4)) for root in reversed(roots)], set()
+        while waiting:
+            index, above = waiting.pop()
+            if index in seen:
+                raise _Unfit(
+                    f"must have a tree of nodes, and node {index} is below two or below itself; "
+                    "export it again"
+                )
+            seen.add(index)
+            node = self.json["nodes"][index]
+            matrix = above @ _matrix(node)
+            if not np.isfinite(matrix).all():
+                raise _Unfit("must put its nodes by finite numbers, and has NaN or infinity")
+            if "mesh" in node and np.linalg.matrix_rank(matrix[:3, :3]) > 1:
+                yield node["mesh"], matrix
+            waiting += [(child, matrix) for child in reversed(node.get("children", ()))]
 
     def _part(self, primitive: Mapping[str, Any], matrix: Floats) -> _Part | None:
         """A primitive's triangles; None where it is of points or lines."""
@@ -168,21 +196,33 @@ class _Glb:
         linear_part = matrix[:3, :3]
         if np.linalg.det(linear_part) < 0:
             faces = faces[:, ::-1]
-        surface, channel = self._surface(primitive.get("material"))
-        normals = self._optional(attributes, "NORMAL")
-        if normals is not None:
-            normals = normals @ np.linalg.inv(linear_part)
-            normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
-        uv = self._optional(attributes, f"TEXCOORD_{channel}")
         colours = self._optional(attributes, "COLOR_0")
         return _Part(
             points @ linear_part.T + matrix[:3, 3],
             faces,
-            normals,
-            None if uv is None else uv * (1, -1) + (0, 1),  # glTF counts v downwards
+            _turned(self._optional(attributes, "NORMAL"), linear_part),
+            self._places(attributes, self._texture(primitive.get("material"))),
             None if colours is None else np.clip(colours[:, :3], 0, 1),
-            surface,
+            self._surface(primitive.get("material")),
         )
+
+    def _places(self, attributes: Mapping[str, int], texture: Mapping[str, Any]) -> Floats | None:
+        """(V, 2): where the vertices are in the picture, v upwards."""
+        moved = texture.get("extensions", {}).get(_MOVED, {})
+        channel = moved.get("texCoord", texture.get("texCoord", 0))
+        uv = self._optional(attributes, f"TEXCOORD_{channel}")
+        if uv is None:
+            return None
+        if not np.isfinite(uv).all():
+            raise _Unfit("must have finite places in pictures, and has NaN or infinity")
+        # The extension's listing turns the other way than its words, its example and other
+        # programs (KhronosGroup/glTF, issue 1563).
+        angle = moved.get("rotation", 0.0)
+        cos, sin = math.cos(angle), math.sin(angle)
+        u, v = (uv * np.array(moved.get("scale", (1, 1)), np.float64)).T
+        places: Floats = np.stack([cos * u + sin * v, cos * v - sin * u], axis=1)
+        places += np.array(moved.get("offset", (0, 0)), np.float64)
+        return places * (1, -1) + (0, 1)  # glTF counts v downwards
 
     def _optional(self, attributes: Mapping[str, int], name: str) -> Floats | None:
         return self._array(attributes[name]) if name in attributes else None
@@ -194,20 +234,21 @@ class _Glb:
             raise _Unfit("has sparse arrays, which are not supported; export it without")
         kind, width = np.dtype("<" + _TYPES[accessor["componentType"]]), _WIDTHS[accessor["type"]]
         view = self.json["bufferViews"][accessor["bufferView"]]
-        data = self._view(accessor["bufferView"])[accessor.get("byteOffset", 0) :]
+        data, start = self._view(accessor["bufferView"]), accessor.get("byteOffset", 0)
         count, row = accessor["count"], width * kind.itemsize
         stride = view.get("byteStride", row)
-        if count < 0 or stride < row or (count and len(data) < (count - 1) * stride + row):
+        end = start + (count - 1) * stride + row if count else start
+        if count < 0 or start < 0 or stride < row or len(data) < end:
             raise _Unfit("must hold the arrays that it declares, and ends before; is it complete?")
         table: npt.NDArray[Any] = np.ndarray(
-            (count, width), kind, data, strides=(stride, kind.itemsize)
+            (count, width), kind, data, start, (stride, kind.itemsize)
         )
         numbers = table.astype(np.float64)
         if accessor.get("normalized"):
             numbers = np.maximum(numbers / np.iinfo(kind).max, -1)
         return numbers
 
-    def _view(self, index: int) -> bytes:
+    def _view(self, index: int) -> memoryview:
         view = self.json["bufferViews"][index]
         if view["buffer"] != 0 or "uri" in self.json["buffers"][0]:
             raise _Unfit("must hold all of its data, and names other files; export it as one GLB")
@@ -216,34 +257,55 @@ class _Glb:
             raise _Unfit("must hold the data that it declares, and ends before; is it complete?")
         return self.bytes[start : start + view["byteLength"]]
 
-    def _surface(self, index: int | None) -> tuple[Surface, int]:
-        """A material, and the number of the places that its picture goes by."""
-        said = {} if index is None else self.json["materials"][index]
-        about = said.get("pbrMetallicRoughness", {})
-        red, green, blue, *_ = about.get("baseColorFactor", (1.0, 1.0, 1.0, 1.0))
-        texture = about.get("baseColorTexture")
-        picture = None if texture is None else self._picture(texture["index"])
-        # Where a picture says what is metal and how rough it is, the factors do not.
-        plain = index is None or "metallicRoughnessTexture" in about
-        surface = Surface(
-            (float(red), float(green), float(blue)),
-            picture,
-            0.6 if plain else float(about.get("roughnessFactor", 1.0)),
-            0.0 if plain else float(about.get("metallicFactor", 1.0)),
-        )
-        return surface, 0 if texture is None else int(texture.get("texCoord", 0))
+    def _about(self, material: int | None) -> Mapping[str, Any]:
+        said = {} if material is None else self.json["materials"][material]
+        about: Mapping[str, Any] = said.get("pbrMetallicRoughness", {})
+        return about
 
-    def _picture(self, index: int) -> bytes | Path:
-        image = self.json["images"][self.json["textures"][index]["source"]]
+    def _texture(self, material: int | None) -> Mapping[str, Any]:
+        """What is said of the picture of a material's base colour, {} where it has none."""
+        texture: Mapping[str, Any] = self._about(material).get("baseColorTexture") or {}
+        return texture
+
+    def _surface(self, material: int | None) -> Surface:
+        if material not in self._surfaces:
+            about, texture = self._about(material), self._texture(material)
+            red, green, blue, *_ = about.get("baseColorFactor", (1.0, 1.0, 1.0, 1.0))
+            # Where a picture says what is metal and how rough it is, the factors do not.
+            plain = material is None or "metallicRoughnessTexture" in about
+            self._surfaces[material] = Surface(
+                (float(red), float(green), float(blue)),
+                self._picture(texture["index"]) if texture else None,
+                0.6 if plain else float(about.get("roughnessFactor", 1.0)),
+                0.0 if plain else float(about.get("metallicFactor", 1.0)),
+            )
+        return self._surfaces[material]
+
+    def _picture(self, texture: int) -> bytes | Path:
+        source = self.json["textures"][texture]["source"]
+        if source not in self._pictures:
+            self._pictures[source] = self._image(self.json["images"][source])
+        return self._pictures[source]
+
+    def _image(self, image: Mapping[str, Any]) -> bytes | Path:
         if "bufferView" in image:
-            return self._view(image["bufferView"])
+            return bytes(self._view(image["bufferView"]))
         head, comma, rest = image["uri"].partition(",")
         if comma and head.startswith("data:"):
             return base64.b64decode(rest)
-        return beside(self.path, str(image["uri"]))
+        return beside(self.path, unquote(image["uri"]))
 
 
-def _chunks(data: bytes) -> Iterator[tuple[int, bytes]]:
+def _turned(normals: Floats | None, linear_part: Floats) -> Floats | None:
+    """The normals of what a matrix (3, 3) turned; None where it made it flat, too."""
+    if normals is None or np.linalg.matrix_rank(linear_part) < 3:
+        return None
+    turned: Floats = normals @ np.linalg.inv(linear_part)
+    turned /= np.maximum(np.linalg.norm(turned, axis=1, keepdims=True), 1e-12)
+    return turned
+
+
+def _chunks(data: memoryview) -> Iterator[tuple[int, memoryview]]:
     """(kind, bytes) of each chunk; of a kind that comes twice the first."""
     at, seen = 12, set()
     while at + 8 <= len(data):

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from metasim.errors import DataError
 from metasim_blender.plytable import Column, read_table
+from metasim_blender.polygon import triangles
 
 __all__ = ["PlyMesh", "decode_ply", "encode_ply", "read_ply", "write_ply"]
 
@@ -91,9 +92,9 @@ def encode_ply(mesh: PlyMesh, comments: Sequence[str] = ()) -> bytes:
 def read_ply(path: Path) -> PlyMesh:
     """The mesh that a PLY file holds, ASCII or binary; polygons become triangles.
 
-    Polygons are cut into fans about their first corner, which is right for convex ones.
-    Elements and properties that a mesh has no use for are passed over. The texture's name is
-    not looked at: whoever opens it keeps it within the file's folder.
+    Polygons may be concave (:mod:`metasim_blender.polygon`). Elements and properties that a
+    mesh has no use for are passed over. The texture's name is not looked at: whoever opens it
+    keeps it within the file's folder.
 
     Raises:
         DataError: when the file cannot be read, is not PLY, is truncated or too long, or what
@@ -125,12 +126,12 @@ def decode_ply(data: bytes, name: str = "the PLY file") -> PlyMesh:
         vertices = np.column_stack([_numbers(vertex, a, name) for a in "xyz"]).astype(np.float32)
     if not np.isfinite(vertices).all():
         raise DataError(f"{name} must have vertices of finite numbers, got infinity or nan")
-    triangles = _triangulated(face, len(vertices), name)
+    cut = _triangulated(face, vertices, name)
     return PlyMesh(
         vertices,
-        triangles.corners,
+        cut.corners,
         _colours(vertex, name),
-        _uv(vertex, face, triangles, name),
+        _uv(vertex, face, cut, name),
         table.texture,
     )
 
@@ -150,7 +151,9 @@ class _Triangles:
     lengths: npt.NDArray[np.int64]
 
 
-def _triangulated(face: Mapping[str, Column], count: int, name: str) -> _Triangles:
+def _triangulated(
+    face: Mapping[str, Column], vertices: npt.NDArray[np.float32], name: str
+) -> _Triangles:
     polygons = next((face[key] for key in _CORNERS if key in face), None)
     if not isinstance(polygons, list) or not polygons:
         raise DataError(
@@ -163,16 +166,14 @@ def _triangulated(face: Mapping[str, Column], count: int, name: str) -> _Triangl
         raise DataError(
             f"{name} must have faces of at least 3 corners, got {lengths[bad]} in face {bad}"
         )
-    corners = np.concatenate(polygons)
+    corners, count = np.concatenate(polygons), len(vertices)
     wrong = ~((corners >= 0) & (corners < count) & (corners == np.floor(corners)))
     if wrong.any():
         raise DataError(
             f"{name} must have faces of vertices from 0 to {count - 1}, got "
             f"{corners[np.argmax(wrong)]:g}; it is damaged: write or fetch it again"
         )
-    starts, each = np.cumsum(lengths) - lengths, lengths - 2
-    second = 1 + np.arange(each.sum()) - np.repeat(np.cumsum(each) - each, each)
-    places = np.repeat(starts, each)[:, None] + np.column_stack([0 * second, second, second + 1])
+    places = triangles(vertices.astype(np.float64), corners.astype(np.int64), lengths)
     return _Triangles(corners[places].astype(np.int32), places, lengths)
 
 
@@ -197,18 +198,18 @@ def _colours(vertex: Mapping[str, Column], name: str) -> npt.NDArray[np.uint8] |
 
 
 def _uv(
-    vertex: Mapping[str, Column], face: Mapping[str, Column], triangles: _Triangles, name: str
+    vertex: Mapping[str, Column], face: Mapping[str, Column], cut: _Triangles, name: str
 ) -> npt.NDArray[np.float32] | None:
     """Places in the texture, told by each face's corners (``texcoord``) or by the vertices."""
     uv: npt.NDArray[np.float64] | None = None
     if isinstance(listed := face.get("texcoord"), list):
-        if any(len(row) != 2 * n for row, n in zip(listed, triangles.lengths, strict=True)):
+        if any(len(row) != 2 * n for row, n in zip(listed, cut.lengths, strict=True)):
             raise DataError(f"{name} must have two numbers in 'texcoord' for each face's corner")
-        uv = np.concatenate(listed).reshape(-1, 2)[triangles.places]
+        uv = np.concatenate(listed).reshape(-1, 2)[cut.places]
     else:
         pair = next((pair for pair in _UV if all(key in vertex for key in pair)), None)
         if pair is not None:
-            uv = np.column_stack([_numbers(vertex, key, name) for key in pair])[triangles.corners]
+            uv = np.column_stack([_numbers(vertex, key, name) for key in pair])[cut.corners]
     if uv is None:
         return None
     if not np.isfinite(uv).all():

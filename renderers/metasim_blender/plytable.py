@@ -25,6 +25,7 @@ _TYPES = {
 }
 _ORDERS = {"binary_little_endian": "<", "binary_big_endian": ">"}
 _HEADER = 1 << 16  # bytes within which a header must end
+_DIGITS = 18  # of a count, at most: it fits 64 bits
 
 Numbers = npt.NDArray[np.float64]
 Column = Numbers | list[Numbers]
@@ -107,7 +108,7 @@ def _header(lines: Sequence[str], name: str) -> tuple[str, list[_Element], str]:
                 texture = line.split(maxsplit=2)[2].strip()
             case ["comment" | "obj_info", *_] | []:
                 pass
-            case ["element", what, count] if count.isdecimal():
+            case ["element", what, count] if count.isdecimal() and len(count) <= _DIGITS:
                 elements.append(_Element(what, int(count), []))
             case ["property", type_, what] if elements and type_ in _TYPES:
                 elements[-1].properties.append(_Property(what, type_))
@@ -117,7 +118,7 @@ def _header(lines: Sequence[str], name: str) -> tuple[str, list[_Element], str]:
             }:
                 elements[-1].properties.append(_Property(what, type_, counted))
             case _:
-                raise DataError(f"{name} has a header line that is not understood: {line!r}")
+                raise DataError(f"{name} has a header line that is not understood: {line[:80]!r}")
     if not form:
         raise DataError(f"{name} must name its format in the header; is it complete?")
     return form, elements, texture
@@ -137,8 +138,12 @@ class _Body(Protocol):
         """How much is left, in ``unit``."""
         ...
 
-    def take(self, types: Sequence[str], rows: int) -> list[Numbers] | None:
-        """The next rows of numbers of these types by column; None if too few are left."""
+    def numbers(self, type_: str, count: int) -> Numbers | None:
+        """The next numbers, (count,), of a type; None if fewer are left."""
+        ...
+
+    def table(self, fields: Sequence[tuple[str, int]], rows: int) -> list[Numbers] | None:
+        """The next rows, (rows, count) for each field of (type, count); None if fewer are left."""
         ...
 
 
@@ -152,15 +157,25 @@ class _Bytes:
     def left(self) -> int:
         return len(self._data) - self.at
 
-    def take(self, types: Sequence[str], rows: int) -> list[Numbers] | None:
-        row = np.dtype([(str(i), self._order + _TYPES[type_]) for i, type_ in enumerate(types)])
-        if rows * row.itemsize > self.left:
+    def numbers(self, type_: str, count: int) -> Numbers | None:
+        kind = np.dtype(self._order + _TYPES[type_])
+        if count * kind.itemsize > self.left:
             return None
-        if not rows * row.itemsize:
-            return [np.zeros(0) for _ in types]
-        table = np.frombuffer(self._data, row, rows, self.at)
-        self.at += rows * row.itemsize
-        return [table[str(i)].astype(np.float64) for i in range(len(types))]
+        found = np.frombuffer(self._data, kind, count, self.at)
+        self.at += found.nbytes
+        return found.astype(np.float64)
+
+    def table(self, fields: Sequence[tuple[str, int]], rows: int) -> list[Numbers] | None:
+        kinds = [np.dtype(self._order + _TYPES[type_]) for type_, _ in fields]
+        size = sum(kind.itemsize * n for kind, (_, n) in zip(kinds, fields, strict=True))
+        if rows * size > self.left:  # before numpy is asked for as much
+            return None
+        row = np.dtype(
+            [(str(i), k, (n,)) for i, (k, (_, n)) in enumerate(zip(kinds, fields, strict=True))]
+        )
+        found = np.frombuffer(self._data, row, rows, self.at)
+        self.at += found.nbytes
+        return [found[str(i)].astype(np.float64) for i in range(len(fields))]
 
 
 class _Text:
@@ -177,17 +192,22 @@ class _Text:
     def left(self) -> int:
         return len(self._numbers) - self.at
 
-    def take(self, types: Sequence[str], rows: int) -> list[Numbers] | None:
-        count = rows * len(types)
+    def numbers(self, type_: str, count: int) -> Numbers | None:
         if count > self.left:
             return None
-        table = self._numbers[self.at : self.at + count].reshape(rows, len(types))
         self.at += count
-        return list(table.T)
+        return self._numbers[self.at - count : self.at]
+
+    def table(self, fields: Sequence[tuple[str, int]], rows: int) -> list[Numbers] | None:
+        ends = np.cumsum([n for _, n in fields])
+        found = self.numbers("", rows * int(ends[-1]))
+        return None if found is None else np.split(found.reshape(rows, -1), ends[:-1], axis=1)
 
 
 def _columns(body: _Body, element: _Element, name: str) -> dict[str, Column]:
     """The rows of an element by property."""
+    if not element.properties or not element.count:
+        return {one.name: [] if one.counted_by else np.zeros(0) for one in element.properties}
     start = body.at
     columns = _even(body, element)
     if columns is None:  # lists of several lengths, or something is wrong
@@ -200,15 +220,15 @@ def _even(body: _Body, element: _Element) -> dict[str, Column] | None:
     """All rows at once; None where the lists of one are not as long as the first row's."""
     start, lengths = body.at, []
     for one in element.properties:
-        length = _length(body, one) if element.count else 0
-        if length is None or body.take([one.type] * length, 1) is None:
+        length = _length(body, one)
+        if length is None or body.numbers(one.type, length) is None:
             return None
         lengths.append(length)
     body.at = start
-    types: list[str] = []
+    fields: list[tuple[str, int]] = []
     for one, length in zip(element.properties, lengths, strict=True):
-        types += [one.counted_by] * bool(one.counted_by) + [one.type] * length
-    table = body.take(types, element.count)
+        fields += [(one.counted_by, 1)] * bool(one.counted_by) + [(one.type, length)]
+    table = body.table(fields, element.count)
     if table is None:
         return None
     columns: dict[str, Column] = {}
@@ -216,37 +236,36 @@ def _even(body: _Body, element: _Element) -> dict[str, Column] | None:
     for one, length in zip(element.properties, lengths, strict=True):
         if one.counted_by and (next(rest) != length).any():
             return None
-        inside = [next(rest) for _ in range(length)]
-        stacked = np.column_stack(inside) if inside else np.empty((element.count, 0))
-        columns[one.name] = list(stacked) if one.counted_by else stacked.ravel()
+        inside = next(rest)
+        columns[one.name] = list(inside) if one.counted_by else inside.ravel()
     return columns
 
 
 def _uneven(body: _Body, element: _Element, name: str) -> dict[str, Column]:
     """Row by row."""
-    values: dict[str, list[Numbers]] = {one.name: [] for one in element.properties}
+    values: list[list[Numbers]] = [[] for _ in element.properties]
     for row in range(element.count):
-        for one in element.properties:
+        for one, known in zip(element.properties, values, strict=True):
             length = _length(body, one)
-            found = None if length is None else body.take([one.type] * length, 1)
+            found = None if length is None else body.numbers(one.type, length)
             if found is None:
                 raise DataError(
                     f"{name} must have {element.count} whole rows of the element {element.name!r} "
                     f"as its header says, got {row}; it is truncated or damaged: write or fetch "
                     "it again"
                 )
-            values[one.name].append(np.asarray([column[0] for column in found]))
+            known.append(found)
     return {
-        one.name: values[one.name] if one.counted_by else np.concatenate(values[one.name])
-        for one in element.properties
+        one.name: known if one.counted_by else np.concatenate(known)
+        for one, known in zip(element.properties, values, strict=True)
     }
 
 
 def _length(body: _Body, one: _Property) -> int | None:
-    """How many numbers come next; None where fewer are left, or what counts them is no count."""
+    """How many numbers come next; None where what counts them is no count."""
     if not one.counted_by:
         return 1
-    counted = body.take([one.counted_by], 1)
-    if counted is None or not 0 <= counted[0][0] <= body.left:
+    counted = body.numbers(one.counted_by, 1)
+    if counted is None or counted[0] < 0 or not counted[0].is_integer():
         return None
-    return int(counted[0][0]) if counted[0][0].is_integer() else None
+    return int(counted[0])

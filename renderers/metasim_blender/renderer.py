@@ -16,7 +16,7 @@ from metasim.render.base import Label, Rendered, Renderer
 from metasim.render.geometry import Camera, Mesh
 from metasim.scene.graph import Scene
 from metasim_blender import engine
-from metasim_blender.assets import ModelFile, find_textures, load_models
+from metasim_blender.assets import BUILT_IN, ModelFile, files_beside, find_textures, load_models
 from metasim_blender.colour import linear, quantise
 from metasim_blender.engine import Device
 from metasim_blender.example import EXAMPLE
@@ -108,6 +108,11 @@ class BlenderRenderer(Renderer):
         except Exception:
             self._wardrobe.close()
             raise
+
+    @classmethod
+    def reads(cls, options: Mapping[str, Any]) -> Sequence[Path]:
+        """The materials and pictures that the models' files name."""
+        return files_beside(options.get("models", BUILT_IN))
 
     @classmethod
     def lacks(cls) -> Sequence[str]:

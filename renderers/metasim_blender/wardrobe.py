@@ -102,17 +102,18 @@ class Wardrobe:
             layer.data.foreach_set("color", colours.astype(np.float32).reshape(-1))
         if model.uv is not None:
             layer = mesh.uv_layers.new(name="uv")
-            layer.data.foreach_set("uv", model.uv.astype(np.float32).reshape(-1))
+            uv = np.nan_to_num(model.uv)  # NaN only in surfaces that are not mapped
+            layer.data.foreach_set("uv", uv.astype(np.float32).reshape(-1))
         if len(model.surfaces) > 1:
             mesh.polygons.foreach_set("material_index", model.surface_of.astype(np.int32))
         _smooth(mesh, model)
-        for surface in model.surfaces:
+        for surface, mapped in zip(model.surfaces, _mapped(model), strict=True):
             plain = texture == PLAIN
             shading = Shading(
                 surface.colour if plain else (1.0, 1.0, 1.0),
                 plain and model.colours is not None,
                 self._own_picture(surface.picture) if plain else self._picture(texture),
-                model.uv is not None,
+                mapped,
                 surface.roughness,
                 surface.metallic,
             )
@@ -163,6 +164,16 @@ class Wardrobe:
             self._bpy.data.images.remove(picture)
             raise DataError(f"{what} must be an image (PNG, JPEG, ...), and cannot be read as one")
         return picture
+
+
+def _mapped(model: Model) -> list[bool]:
+    """Of each surface, whether all of its corners have a place in a picture."""
+    count = len(model.surfaces)
+    if model.uv is None:
+        return [False] * count
+    bare = np.isnan(model.uv).any((1, 2))
+    mapped: list[bool] = (np.bincount(model.surface_of[bare], minlength=count) == 0).tolist()
+    return mapped
 
 
 def _smooth(mesh: Any, model: Model) -> None:

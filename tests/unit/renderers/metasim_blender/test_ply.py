@@ -1,6 +1,7 @@
 """Meshes that are written come back; other programs' files are read; damaged ones are told."""
 
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from metasim.errors import DataError
 from metasim_blender.ply import PlyMesh, decode_ply, encode_ply, read_ply, write_ply
+from metasim_blender.plytable import read_table
 
 VERTICES = np.array([[0, 0, 0], [10, 0, 0], [10, 10, 0], [0, 10, 0.5]], np.float32)
 COLOURS = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [7, 8, 9]], np.uint8)
@@ -124,6 +126,38 @@ def test_bytes_of_either_order_with_polygons_of_several_sizes_are_read(form, ord
     same(mesh, PlyMesh(VERTICES, faces, None, uv))
 
 
+@pytest.mark.parametrize("first", range(4))
+def test_a_concave_polygon_keeps_its_outline(first):
+    """An arrow's head; a fan about most corners would reach beyond it."""
+    text = SQUARE.replace("\n10 0 0 0", "\n2 6 0 0").replace("\n0 10 0.5", "\n0 10 0")
+    around = " ".join(str((first + i) % 4) for i in range(4))
+    mesh = decode_ply(text.replace("4 0 1 2 3", f"4 {around}").encode())
+    a, b, c = np.moveaxis(mesh.vertices[mesh.faces], 1, 0)
+    areas = np.cross(b - a, c - a)[:, 2] / 2
+    assert (areas > 0).all()
+    assert areas.sum() == 30
+    places = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
+    assert (mesh.uv == places[mesh.faces]).all()
+
+
+def test_a_long_list_takes_no_more_memory_than_its_numbers():
+    count = 50_000
+    head = "ply\nformat binary_little_endian 1.0\nelement face 2\n"
+    head += "property list uint int vertex_indices\nproperty uchar flags\nend_header\n"
+    row = struct.pack("<I", count) + np.arange(count, dtype="<i4").tobytes() + b"\7"
+    data = head.encode() + row + struct.pack("<I2iB", 2, 3, 4, 8)
+    tracemalloc.start()
+    try:
+        face = read_table(data, "it").elements["face"]
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert [len(each) for each in face["vertex_indices"]] == [count, 2]
+    assert face["vertex_indices"][0][-1] == count - 1
+    assert face["flags"].tolist() == [7, 8]
+    assert most < 4 * 8 * count
+
+
 # --- damage -------------------------------------------------------------------------------
 
 
@@ -191,6 +225,35 @@ def test_faces_whose_places_in_the_texture_do_not_match_are_refused():
     wrong = data.replace(row, row[:-1] + b"\x04")[:-8]
     with pytest.raises(DataError, match="two numbers in 'texcoord' for each"):
         decode_ply(wrong)
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_count_beyond_the_file_is_refused_before_memory_is_asked_for(rows):
+    """Fewer numbers than bytes are left, but more bytes than those."""
+    head = f"ply\nformat binary_little_endian 1.0\nelement face {rows}\n"
+    head += "property list uint double vertex_indices\nend_header\n"
+    data = head.encode() + struct.pack("<I", 30_000) + bytes(100_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="whole rows of the element 'face'"):
+            decode_ply(data)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 100_000
+
+
+@pytest.mark.parametrize("form", ["ascii", "binary_little_endian"])
+@pytest.mark.parametrize("digits", [30, 5000])
+def test_a_count_of_many_digits_is_refused(form, digits):
+    head = f"ply\nformat {form} 1.0\nelement junk 1{'0' * digits}\nend_header\n"
+    with pytest.raises(DataError, match=r"cup\.ply .*not understood: 'element junk 10"):
+        decode_ply(head.encode(), "cup.ply")
+
+
+def test_rows_of_nothing_are_passed_over():
+    text = SQUARE.replace("element edge", "element junk 99999999999999\nelement edge")
+    same(decode_ply(text.encode()), decode_ply(SQUARE.encode()))
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
