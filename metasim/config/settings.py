@@ -36,6 +36,7 @@ __all__ = [
     "Output",
     "RendererSpec",
     "Target",
+    "WorkersSetting",
     "differences",
 ]
 
