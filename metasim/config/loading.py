@@ -27,10 +27,10 @@ from metasim.config.settings import (
     GrammarDocument,
     GrammarFile,
     RendererSpec,
-    WorkersSetting,
 )
 from metasim.config.validation import check
 from metasim.errors import ConfigError, Mistake
+from metasim.options import Options
 from metasim.render.options import Workers
 from metasim.scene.grammar import SceneGrammar
 from metasim.yamlfile import COMMAND_LINE, Document, Mark, Place, read
@@ -120,6 +120,12 @@ def renderer_spec(use: str, options: Sequence[str] = ()) -> RendererSpec:
     return RendererSpec.model_validate(document.data["renderer"])
 
 
+class _Hired(Options):
+    """What the command line says of worker processes, by the key that messages name."""
+
+    workers: Workers
+
+
 def workers_setting(written: str) -> Workers:
     """The worker processes that the command line asks for.
 
@@ -131,7 +137,7 @@ def workers_setting(written: str) -> Workers:
     """
     document = Document({}, {}, {(): Mark(COMMAND_LINE)})
     command_line.put_options(document, (), [f"workers={written}"])
-    found, mistakes = check(WorkersSetting, document)
+    found, mistakes = check(_Hired, document)
     if found is None or mistakes or document.mistakes:
         raise _all(document, mistakes)
     return found.workers

@@ -36,7 +36,6 @@ __all__ = [
     "Output",
     "RendererSpec",
     "Target",
-    "WorkersSetting",
     "differences",
 ]
 
@@ -60,16 +59,6 @@ class RendererSpec(Options):
     def identity(self) -> dict[str, Any]:
         """What of it decides what is drawn, as JSON values: all but who draws it."""
         return self.model_dump(mode="json", exclude_none=True, exclude={"workers"})
-
-
-class WorkersSetting(Options):
-    """What the command line says of worker processes.
-
-    Attributes:
-        workers: as of :class:`RendererSpec`.
-    """
-
-    workers: Workers
 
 
 class ImagesTarget(Options):
