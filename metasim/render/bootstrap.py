@@ -20,6 +20,7 @@ import importlib.util
 import json
 import select
 import signal
+import threading
 from collections.abc import Mapping, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -59,24 +60,33 @@ class Finder:
 
 
 def die_with(lifeline: int) -> None:
-    """Have the system end this process, and all it has started, once a pipe is closed.
+    """Have this process end, and all it has started, once a pipe is closed.
 
     The other end of the pipe is held by the process that started this one, and by nobody
-    else, so that it closes with it, however that ends. The signal comes from the system itself:
-    it reaches a process that hangs in native code, too.
+    else, so that it closes with it, however that ends. On Linux the system itself sends the
+    signal: it reaches a process that hangs in native code, too. Elsewhere a thread does, which
+    comes to it only when native code lets go of the interpreter's lock.
 
     Args:
         lifeline: descriptor of the pipe's reading end.
     """
-    if own := getattr(fcntl, "F_SETSIG", None):
-        fcntl.fcntl(lifeline, own, signal.SIGKILL)  # SIGIO, the usual one, may be caught
     group = os.getpgrp()
-    fcntl.fcntl(lifeline, fcntl.F_SETOWN, -group if group == os.getpid() else os.getpid())
+    whom = -group if group == os.getpid() else os.getpid()
+    if not hasattr(fcntl, "F_SETSIG"):  # SIGIO, the usual one, may be caught, or do nothing
+        threading.Thread(target=_end_once_closed, args=(lifeline, whom), daemon=True).start()
+        return
+    fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, whom)
     fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
     watched = select.poll()
     watched.register(lifeline)
     if watched.poll(0):  # it was closed before this was heard
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _end_once_closed(lifeline: int, whom: int) -> None:
+    os.read(lifeline, 1)  # nobody writes: it returns as the pipe is closed
+    os.kill(whom, signal.SIGKILL)
 
 
 def main(told: Mapping[str, Any]) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -27,7 +29,7 @@ from metasim.render.transport import (
 __all__ = ["Crew"]
 
 _STARTS = 3  # workers in a row that end before they are ready: then another would as well
-_LEAVING = 10.0  # seconds in which a worker must have closed its renderer
+_LEAVING = 10.0  # seconds in which a worker must have closed its renderer, or have died
 _LOOKING = 0.1  # seconds between two looks at how much memory workers take
 _WRITING = 0.1  # seconds in which a worker that hangs may write where
 _NEAR = 0.9  # of the memory it may take: then no second chunk waits for a worker
@@ -46,6 +48,7 @@ class Crew:
         name: what people call their renderer.
 
     Attributes:
+        count: as given, until all have to leave.
         members: those that count.
         hello: what the first that was ready has told; None before.
         closing_error: what closing a renderer raised first; None where nothing.
@@ -59,19 +62,21 @@ class Crew:
         self._transport = transport
         self._leaving: dict[Worker, tuple[float, bool]] = {}  # until when, and whether killed
         self._heard: deque[Event] = deque()
+        self._held = -math.inf  # when a worker was last known to hold room
         self._failed_starts = self._number = 0
 
     # --- coming and going ------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Start one worker."""
-        worker = self._transport.start()
-        self.members[worker] = Member(worker, time.monotonic())
-
-    def fill_up(self) -> None:
-        """Start as many as are missing."""
-        while len(self.members) < self.count:
-            self.start()
+    def _fill_up(self) -> None:
+        """Retire whoever is spent and has nothing to do, and start as many as are missing."""
+        for member in list(self.members.values()):
+            if member.ready and not member.jobs and self._spent(member):
+                self._retire(member)
+        # The first by itself: what it tells is that the renderer can be built.
+        wanted = self.count if self.hello else min(1, self.count)
+        while len(self.members) < wanted:
+            worker = self._transport.start()
+            self.members[worker] = Member(worker, time.monotonic())
 
     def drop_busy(self) -> None:
         """End whoever has something to do, whatever it is."""
@@ -85,10 +90,18 @@ class Crew:
             self._drop(member)
 
     def leave(self) -> None:
-        """Have all workers close their renderers, and wait until they have ended."""
-        self.drop_busy()
+        """Have all workers that are ready close their renderers; wait until all have ended.
+
+        No other is started from then on.
+        """
+        self.count = 0
+        with suppress(MetasimError):  # of one that could not start, when none is wanted any more
+            self.look_round()
         for member in list(self.members.values()):
-            self._retire(member)
+            if member.ready and not member.jobs:
+                self._retire(member)
+            else:
+                self._drop(member)
         while self._leaving:
             deque(self.attend(), maxlen=0)
 
@@ -109,9 +122,13 @@ class Crew:
     def free(self, jobs: int) -> Iterator[Member]:
         """Those that have so many jobs and may have another."""
         for member in list(self.members.values()):
-            full = member.retiring or (jobs and member.near) or not self.room(member)
+            full = self._spent(member) or (jobs and member.near)
             if member.ready and len(member.jobs) == jobs and not full:
                 yield member
+
+    def _spent(self, member: Member) -> bool:
+        """Whether a worker is to have no other job."""
+        return bool(member.killed) or member.grown or not self.room(member)
 
     def room(self, member: Member) -> int:
         """How many images a worker may be asked for, until it is replaced."""
@@ -135,17 +152,24 @@ class Crew:
             MetasimError: what a renderer's constructor raised.
             PluginError: when workers cannot be started.
         """
-        self._heard += self._transport.wait(0 if self._heard else self._patience())
+        self._fill_up()  # first, or it might wait for nobody
+        self._hear(0 if self._heard else self._patience())
         while self._heard:  # what is not seen to now, as an error is told first, is the next time
             yield from self._see_to(self._heard.popleft())
-        self._watch()
+        yield from self._watch()
+        self._fill_up()  # at once, since it may be long until there is something to do again
 
     def look_round(self) -> None:
         """See to what has happened while nobody had a job, without waiting."""
-        self._heard += self._transport.wait(0)
+        self._hear(0)
         while self._heard:
             for _ in self._see_to(self._heard.popleft()):
                 pass
+
+    def _hear(self, seconds: float | None) -> None:
+        self._heard += self._transport.wait(seconds)
+        if any(worker.placed for worker in (*self.members, *self._leaving)):
+            self._held = time.monotonic()  # also by one of whose end it has only just been told
 
     def _see_to(self, event: Event) -> Iterator[Done | Lost]:
         member = self.members.get(event.worker)
@@ -187,24 +211,19 @@ class Crew:
         assert number == event.number, "answers come in the order of the jobs"
         member.since = time.monotonic()
         member.renders += len(chunk or ())
-        yield Done(member, chunk, event.body, event.arrays)
-        bound, taken = self._bound(), 0
-        if bound is not None:
+        if (bound := self._bound()) is not None:
             taken = member.worker.resident() or 0
-            member.near = taken > _NEAR * bound
-        member.retiring = not self.room(member) or (bound is not None and taken > bound)
-        if member.retiring and not member.jobs and member.worker in self.members:
-            self._retire(member)
-            self.fill_up()
+            member.near, member.grown = taken > _NEAR * bound, taken > bound
+        yield Done(member, chunk, event.body, event.arrays)  # last: whoever takes it may raise
 
     def _ended(self, member: Member, event: Ended) -> Iterator[Lost]:
         del self.members[member.worker]
         how = member.killed or event.how
         if not member.ready and not event.outside:
             self._failed_starts += 1
-            if member.killed or self._failed_starts >= _STARTS:
+            hopeless = member.killed and self.hello is None  # and it takes long to find that out
+            if hopeless or self._failed_starts >= _STARTS:
                 raise PluginError(self._never_ready(how, member.worker.log()))
-        self.fill_up()
         for place, (_, chunk) in enumerate(member.jobs):
             excuses = _MOVES if event.outside else int(member.blameless)
             excused = event.outside if chunk is None else chunk.excused < excuses
@@ -233,17 +252,24 @@ class Crew:
 
     def _deadline(self, member: Member) -> float | None:
         """When what a worker does has taken too long; None where it does nothing."""
-        if member.killed or (not member.worker.placed and self._anybody_placed()):
-            return None
+        if member.killed:
+            return member.since + _LEAVING
+        if not member.worker.placed:  # it may wait for as long as others hold the room
+            return max(member.since, self._held) + self.options.start
         if not member.ready:
             return member.since + self.options.start
         return member.since + self.options.timeout if member.jobs else None
 
-    def _anybody_placed(self) -> bool:
-        """Whether there are workers that go on, so that others may wait for room."""
-        return any(worker.placed for worker in self.members)
+    def _watch(self) -> Iterator[Lost]:
+        self._watch_leaving()
+        now = time.monotonic()
+        for member in list(self.members.values()):
+            if now > (self._deadline(member) or now):
+                yield from self._late(member)
+            elif member.jobs and not member.killed:
+                self._end_grown(member)
 
-    def _watch(self) -> None:
+    def _watch_leaving(self) -> None:
         now = time.monotonic()
         for worker, (deadline, killed) in list(self._leaving.items()):
             if now > deadline and killed:
@@ -251,19 +277,30 @@ class Crew:
             elif now > deadline:
                 self._leaving[worker] = now + _LEAVING, True
                 worker.kill()
-        for member in self.members.values():
-            if now > (self._deadline(member) or now):
-                self._end_hanging(member)
-            elif member.jobs and not member.killed:
-                self._end_grown(member)
+
+    def _late(self, member: Member) -> Iterator[Lost]:
+        if member.killed:  # it waits for the system; what it has done is done without
+            yield from self._ended(member, Ended(member.worker, member.killed))
+        elif member.worker.placed:
+            self._end_hanging(member)
+        else:
+            told = self._no_room(member.worker.log())
+            self.drop_all()  # who have no room either; next time they wait anew
+            raise PluginError(told)
 
     def _end_hanging(self, member: Member) -> None:
         member.worker.ask_where()
         time.sleep(_WRITING)
         limit = self.options.timeout if member.ready else self.options.start
         what = "had not answered" if member.ready else "was not ready"
-        what = what if member.worker.placed else "had no room to start in"
         self._kill(member, f"{what} after {limit:g} s")
+
+    def _no_room(self, shortage: str) -> str:
+        return (
+            f"the renderer {self.name!r} must have room for a worker, but there was none to start "
+            f"in for {self.options.start:g} s{shortage and f': {shortage}'}; end what takes it, or "
+            "wait longer (workers.start)"
+        )
 
     def _end_grown(self, member: Member) -> None:
         bound = self._bound()
@@ -278,7 +315,7 @@ class Crew:
             )
 
     def _kill(self, member: Member, why: str) -> None:
-        member.killed = f"{why} and was killed"
+        member.killed, member.since = f"{why} and was killed", time.monotonic()
         member.worker.kill()
 
     def _bound(self) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
@@ -21,7 +22,10 @@ from metasim.render.transport import Ended, Event
 __all__ = ["LocalTransport"]
 
 _SILENCE = 1.0  # seconds that a process may take to end once it has closed its socket
-_SOON = 0.02  # seconds between two looks at whether it has
+_SOON = 0.02  # seconds between two looks at whether one has ended, where nothing tells of it
+_ENDING = 10.0  # seconds that those which were killed may take; the system has them after that
+# What there may be too little of for another process, whatever its interpreter.
+_SHORT = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOSPC}
 # What leads an interpreter to modules that were installed for another.
 _PATHS = ("PYTHONPATH", "PYTHONHOME", "__PYVENV_LAUNCHER__")
 
@@ -74,7 +78,7 @@ class LocalTransport:
         try:
             worker = WorkerProcess(self._command, self._environment, self._found, self._task)
         except OSError as error:
-            if error.filename is None:  # it is nothing about the interpreter
+            if error.errno in _SHORT:
                 raise PluginError(
                     f"another worker must be started, but {error.strerror or error}; have fewer "
                     f"(workers.count), there are {len(self._workers)}"
@@ -90,24 +94,26 @@ class LocalTransport:
         """See :class:`metasim.render.transport.Transport`."""
         watched = select.poll()
         watched.register(self._woken, select.POLLIN)
-        by_handle = {}
+        by_handle, unseen = {}, []
         for worker in self._workers:
             if worker.silent_since is None:
                 handle = worker.stream.fileno()
                 watched.register(handle, select.POLLIN | (select.POLLOUT if worker.sending else 0))
                 by_handle[handle] = worker
-            else:  # it is about to end
-                seconds = min(_SOON, _SOON if seconds is None else seconds)
-                if time.monotonic() > worker.silent_since + _SILENCE:
-                    worker.end_silent()
+            elif time.monotonic() > worker.silent_since + _SILENCE:
+                worker.end_silent()
             if worker.exit >= 0:
                 watched.register(worker.exit, select.POLLIN)
                 by_handle[worker.exit] = worker
+            if worker.exit < 0 or worker.silent_since is not None:
+                unseen.append(worker)
+        if unseen:
+            seconds = _SOON if seconds is None else min(_SOON, seconds)
         heard = watched.poll(None if seconds is None else max(0, seconds) * 1000)
         with suppress(BlockingIOError):
             self._woken.recv(1 << 10)
         stirred = {by_handle[handle]: None for handle, _ in heard if handle in by_handle}
-        stirred |= {worker: None for worker in self._workers if worker.silent_since is not None}
+        stirred |= dict.fromkeys(unseen)
         return [event for worker in stirred for event in self._hear(worker)]
 
     def _hear(self, worker: WorkerProcess) -> Iterator[Event]:
@@ -125,8 +131,9 @@ class LocalTransport:
         """See :class:`metasim.render.transport.Transport`."""
         for worker in self._workers:
             worker.kill()  # all of them first: then they end together
+        deadline = time.monotonic() + _ENDING
         while self._workers:
-            self._workers[-1].close()
+            self._workers[-1].close(deadline)
             self._workers.pop()
         self._woken.close()
         self._waker.close()

@@ -20,14 +20,14 @@ class Member:
 
     Attributes:
         worker: the worker.
-        since: when it began with what it does: to start, or the first of its jobs.
+        since: when it began with what it does: to start, the first of its jobs, or to end.
         ready: whether its renderer is built.
         renders: images it has drawn.
         jobs: messages it has not answered, by number, in order; of a chunk, or of something else.
         killed: why it was killed; empty where it was not.
         blameless: whether its end says nothing of the chunk that it was drawing.
         near: whether it takes nearly as much memory as it may.
-        retiring: whether it is to be replaced once it has nothing to do.
+        grown: whether it takes more, and is replaced once it has nothing to do.
     """
 
     worker: Worker
@@ -38,7 +38,7 @@ class Member:
     killed: str = ""
     blameless: bool = False
     near: bool = False
-    retiring: bool = False
+    grown: bool = False
 
 
 @dataclass(frozen=True)

@@ -80,8 +80,7 @@ class WorkerPool(Renderer):
             raise
 
     def _begin(self) -> None:
-        """Start a worker, learn from it what the renderer is, and start the others."""
-        self._crew.start()
+        """Learn from the first worker what the renderer is."""
         while self._crew.hello is None:
             for _ in self._crew.attend():
                 pass
@@ -95,7 +94,6 @@ class WorkerPool(Renderer):
         known = self._crew.hello["known_categories"]
         self.known_categories = {kind: tuple(names) for kind, names in known.items()}
         self._pace = Pace(self._crew.count, self.image_size)
-        self._crew.fill_up()
 
     def render(self, scenes: Sequence[Scene]) -> Rendered:
         """Draw a batch of scenes, in order.
@@ -108,7 +106,6 @@ class WorkerPool(Renderer):
         with self._exclusively():
             self._refuse_quarantined(scenes)
             batch, rounds = Batch(scenes, self.image_size), Rounds(self._pace)
-            self._crew.look_round()
             while not batch.done:
                 self._hand_out(batch, rounds)
                 for event in self._crew.attend():
@@ -174,6 +171,7 @@ class WorkerPool(Renderer):
         with self._turn:
             self._refuse_if_stopped()
             try:
+                self._crew.look_round()
                 yield
             except Exception:
                 self._crew.drop_busy()
@@ -193,7 +191,6 @@ class WorkerPool(Renderer):
 
     def _hand_out(self, batch: Batch, rounds: Rounds) -> None:
         """Give each worker a chunk, and the next one for when it has drawn that."""
-        self._crew.fill_up()
         for queued in range(2):
             for member in self._crew.free(queued):
                 left = batch.left

@@ -101,13 +101,17 @@ class WorkerProcess:
         """See :class:`metasim.render.transport.Worker`."""
         # While it has not been waited for, nobody else can have its number.
         if self.process.returncode is None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.process.pid, signal.SIGKILL)
+            self._kill_group()
+
+    def _kill_group(self) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
 
     def ask_where(self) -> None:
         """See :class:`metasim.render.transport.Worker`."""
+        # Not Popen's own way, which waits for one that has ended, and kill() would come too late.
         if self.process.returncode is None:
-            self.process.send_signal(signal.SIGUSR1)
+            os.kill(self.process.pid, signal.SIGUSR1)
 
     def resident(self) -> int | None:
         """See :class:`metasim.render.transport.Worker`."""
@@ -180,7 +184,9 @@ class WorkerProcess:
 
     def _is_gone(self) -> bool:
         if self.exit < 0:
-            return self.process.poll() is not None
+            if self.process.returncode is None and self.process.poll() is not None:
+                self._kill_group()  # its number is nobody else's while there is somebody in it
+            return self.process.returncode is not None
         watched = select.poll()  # select() cannot tell of a handle above 1023
         watched.register(self.exit, select.POLLIN)
         return bool(watched.poll(0))
@@ -188,7 +194,7 @@ class WorkerProcess:
     def _ended(self) -> Ended:
         self.kill()  # what it has started may be there still
         code = self.process.wait()
-        self.close()
+        self._let_go_of_all()
         return Ended(self, self._how or _how(code), self._last)
 
     def _shorten_log(self) -> None:
@@ -197,10 +203,19 @@ class WorkerProcess:
             os.ftruncate(self._log, 0)
             os.write(self._log, kept.encode() + b"\n")
 
-    def close(self) -> None:
-        """Kill it unless it has ended, and let go of all but the end of its log."""
+    def close(self, deadline: float) -> None:
+        """Kill it unless it has ended, and let go of all but the end of its log.
+
+        Args:
+            deadline: by the monotonic clock. One that has not ended then waits for the system,
+                which may be for ever, and is not waited for.
+        """
         self.kill()
-        self.process.wait()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(max(0.0, deadline - time.monotonic()))
+        self._let_go_of_all()
+
+    def _let_go_of_all(self) -> None:
         self._last_words = self.log()
         self._let_go()
         self.exit = -1

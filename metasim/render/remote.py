@@ -75,8 +75,9 @@ class RayTransport:
         """
         every = [worker for transport in list(_transports) for worker in list(transport._workers)]
         if len(every) >= self.room():
-            others = (worker for worker in every if worker not in self._workers)
-            if idle := next((worker for worker in others if worker.idle), None):
+            others = [one for one in every if one not in self._workers and one.idle]
+            # One that is not placed has no room to give up, but it waits for some before others.
+            if idle := max(others, key=lambda worker: worker.placed, default=None):
                 idle.take()
 
     def wait(self, seconds: float | None) -> Sequence[Event]:

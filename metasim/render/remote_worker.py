@@ -123,6 +123,7 @@ class RemoteWorker:
         """End it so that another pool of this process has its room."""
         self.taken = True
         self._ray.kill(self._actor)
+        self.sweep()
 
     def hear(self) -> Iterator[Event]:
         """Tell what has arrived, up to an answer: its arrays are good until the next is asked."""

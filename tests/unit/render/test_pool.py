@@ -163,6 +163,22 @@ def test_what_a_renderer_raises_is_told_as_in_one_process(hire: Hire, tmp_path: 
     assert len(pool.render(scenes(20))) == 20, "it can be used again"
 
 
+def test_models_are_told_after_the_renderer_has_raised(hire: Hire) -> None:
+    """The one worker had its next chunk, and was ended for it."""
+    pool = hire("Rich", workers=1)
+    with pytest.raises(RenderError, match="no lamp"):
+        pool.render(scenes(9, s0="complain"))
+    assert set(pool.meshes()) == {"cup", "nothing", "mug"}
+
+
+def test_models_are_told_after_workers_have_died_with_nothing_to_do(hire: Hire) -> None:
+    pool = hire("Rich")
+    for worker in list(pool._crew.members):
+        worker.kill()
+        os.waitid(os.P_PID, worker.process.pid, os.WEXITED | os.WNOWAIT)
+    assert set(pool.meshes()) == {"cup", "nothing", "mug"}
+
+
 def test_nothing_is_tried_again_that_a_renderer_refuses(
     hire: Hire, tmp_path: Path, drawn: Callable[[], list[tuple[int, int]]]
 ) -> None:
@@ -202,7 +218,8 @@ def test_another_thread_can_end_a_call(hire: Hire) -> None:
 
 def test_a_closed_pool_draws_nothing_and_closes_again(hire: Hire, tmp_path: Path) -> None:
     pool = hire(workers=3, notes=str(tmp_path))
-    pool.render(scenes(9))
+    while not all(member.ready for member in pool._crew.members.values()):
+        pool.render([scene(seed, "sleep") for seed in range(9)])
     pool.close()
     assert len((tmp_path / "closed").read_text().split()) == 3, "each worker closes its renderer"
     pool.close()
@@ -250,6 +267,31 @@ def test_recycled_workers_draw_what_others_draw(
     pool.close()
     closed = map(int, (tmp_path / "closed").read_text().split())
     assert by_process.keys() <= set(closed), "those that are replaced close their renderers"
+
+
+def test_a_worker_that_raises_over_its_last_image_is_replaced(hire: Hire) -> None:
+    pool = hire("Rich", workers={"count": 1, "recycle": {"renders": 1}})
+    for _ in range(2):
+        with pytest.raises(RenderError, match="no lamp"):
+            pool.render(scenes(1, s0="complain"))
+        assert len(pool.render(scenes(2))) == 2
+    with pytest.raises(RenderError, match="no lamp"):
+        pool.render(scenes(1, s0="complain"))
+    assert set(pool.meshes()) == {"cup", "nothing", "mug"}
+
+
+def test_a_worker_that_raises_as_it_has_grown_too_large_is_replaced(
+    hire: Hire, tmp_path: Path, drawn: Callable[[], list[tuple[int, int]]]
+) -> None:
+    settings = {"count": 1, "recycle": {"memory": 1500}}
+    pool = hire("Growing", workers=settings, notes=str(tmp_path))
+    pool.render(scenes(1))
+    (worker,) = pool._crew.members
+    worker.resident = lambda: 1 << 40  # as it is looked at with the answer
+    with pytest.raises(RenderError, match="no lamp"):
+        pool.render(scenes(1, s0="complain"))
+    pool.render(scenes(1))
+    assert len({process for _, process in drawn()}) == 2
 
 
 def told_by(pool: WorkerPool) -> tuple[str, ...]:

@@ -141,12 +141,30 @@ def _group_of(process: Path) -> int:
         return -1
 
 
+@pytest.mark.parametrize("system", ["with process descriptors", "without"])
+@pytest.mark.parametrize("fault", ["fork", "spawn"])
 def test_a_worker_takes_what_it_has_started_with_it(
-    hire: Hire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hire: Hire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, system: str
 ) -> None:
     monkeypatch.setenv("METASIM_TEST_CHILD", str(tmp_path / "child"))
+    if system == "without":
+        monkeypatch.delattr(os, "pidfd_open")
     with pytest.raises(RenderError, match="every worker that drew it was killed by SIGKILL"):
-        hire().render(scenes(1, s0="fork"))
+        hire().render(scenes(1, s0=fault))
+    assert_gone(int((tmp_path / "child").read_text()))
+
+
+def test_so_does_one_that_has_ended_as_it_is_asked_where_it_is(
+    hire: Hire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That it has is only then told."""
+    monkeypatch.setenv("METASIM_TEST_CHILD", str(tmp_path / "child"))
+    pool = hire(workers=1)
+    (worker,) = pool._crew.members
+    worker.post({"id": 1, "ask": "render", "first": 0, "scenes": [scene(0, "spawn").to_json()]})
+    os.waitid(os.P_PID, worker.process.pid, os.WEXITED | os.WNOWAIT)
+    worker.ask_where()
+    pool.render(scenes(1))
     assert_gone(int((tmp_path / "child").read_text()))
 
 
@@ -218,6 +236,15 @@ def test_ctrl_c_in_a_batch_leaves_a_pool_that_draws(hire: Hire) -> None:
             )
         batch = scenes(40)
         np.testing.assert_array_equal(pool.render(batch).images, Troubled().render(batch).images)
+
+
+@pytest.mark.usefixtures("heard")
+def test_ctrl_c_in_a_batch_leaves_a_pool_that_tells_of_models(hire: Hire) -> None:
+    """Though nobody is left of its workers."""
+    pool = hire("Rich")
+    with pytest.raises(KeyboardInterrupt):
+        pool.render([scene(0, "interrupt"), scene(1, "hang")])
+    assert set(pool.meshes()) == {"cup", "nothing", "mug"}
 
 
 def test_ctrl_c_in_a_batch_leaves_a_pool_that_closes(hire: Hire) -> None:

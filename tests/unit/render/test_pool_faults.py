@@ -176,7 +176,7 @@ def test_a_worker_that_does_not_get_ready_is_told(
     hire: Hire, fault: str, error: type[Exception], told: str
 ) -> None:
     with pytest.raises(error, match=told):
-        hire(workers={"count": 2, "start": 1}, at_start=fault)
+        hire(workers={"count": 2, "start": 1 if fault == "hang" else 60}, at_start=fault)
 
 
 def test_a_fault_at_one_start_is_passed_over(hire: Hire, tmp_path: Path) -> None:

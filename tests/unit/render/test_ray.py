@@ -238,29 +238,54 @@ def test_a_worker_that_dies_while_idle_is_nobodys_fault(
     assert len(pool.render(scenes(1))) == 1
 
 
-def test_what_a_lost_worker_has_started_is_ended(here: None, tmp_path: Path, module: str) -> None:
+@pytest.fixture
+def parent(hire: Hire, tmp_path: Path, module: str) -> Callable[..., Renderer]:
+    """Build a renderer that starts a process in each call, by a child which leaves it behind."""
     (tmp_path / "metasim_parent.py").write_text(
         "import subprocess\n"
         "from metasim_troubled import Troubled\n"
         "class Parent(Troubled):\n"
         "    def render(self, scenes):\n"
-        "        child = subprocess.Popen(['sleep', '600'])\n"
-        "        with (self.notes / 'children').open('a') as file:\n"
-        "            file.write(f'{child.pid} ')\n"
+        "        subprocess.run(f'sleep 600 & echo $! >> {self.notes}/children', shell=True)\n"
         "        return super().render(scenes)\n"
     )
-    workers = Workers(executor="ray", count=1)
-    options = {"notes": str(tmp_path)}
 
-    def children() -> list[int]:
-        return [int(pid) for pid in (tmp_path / "children").read_text().split()]
+    def build(count: int) -> Renderer:
+        workers = Workers(executor="ray", count=count)
+        options = {"notes": str(tmp_path)}
+        return make_renderer("metasim_parent:Parent", options, tmp_path, workers)
 
-    with make_renderer("metasim_parent:Parent", options, tmp_path, workers) as pool:
+    return build
+
+
+def children(folder: Path) -> list[int]:
+    return [int(pid) for pid in (folder / "children").read_text().split()]
+
+
+def test_what_a_lost_worker_has_started_is_ended(
+    parent: Callable[..., Renderer], tmp_path: Path
+) -> None:
+    with parent(1) as pool:
         pool.render(scenes(4, s1="once:kill"))
-        killed, *_, running = children()
+        killed, *_, running = children(tmp_path)
         assert is_there(running)
         wait_until(lambda: not is_there(killed))
-    wait_until(lambda: not any(map(is_there, children())))
+    wait_until(lambda: not any(map(is_there, children(tmp_path))))
+
+
+def test_what_a_worker_has_started_whose_room_is_taken_is_ended(
+    hire: Hire, parent: Callable[..., Renderer], tmp_path: Path
+) -> None:
+    with parent(2) as learner:
+        wait_until(lambda: len(learner.render(sleepy(20))) and _all_ready(learner))
+        learner.render(sleepy(20))
+        hire()
+        wait_until(lambda: not all(map(is_there, children(tmp_path))))
+
+
+def _all_ready(pool: Renderer) -> bool:
+    assert isinstance(pool, WorkerPool)
+    return all(member.ready for member in pool._crew.members.values())
 
 
 def test_a_worker_that_grows_is_replaced(hire: Hire, tmp_path: Path, drawn: Drawn) -> None:
@@ -343,7 +368,7 @@ def test_a_cluster_that_has_no_room_is_told(
     others = [ray_apart.remote(num_cpus=1)(Other).remote() for _ in range(2)]
     try:
         wait_until(lambda: ray_apart.available_resources().get("CPU", 0) == 0)
-        told = r"had no room to start in after 2 s .*\n.* has 2 CPUs on 1 machines, and 0 of them f"
+        told = r"none to start in for 2 s: .* has 2 CPUs on 1 machines, and 0 of them free; .* end"
         with pytest.raises(PluginError, match=told):
             hire(workers={"count": 2, "start": 2})
     finally:

@@ -19,6 +19,7 @@ import pytest
 
 from metasim.errors import PluginError
 from metasim.render import cluster
+from metasim.render.cores import cores
 from metasim.render.pool import WorkerPool
 from tests.unit.render.batches import faultless, sleepy
 from tests.unit.render.watching import is_there, wait_until
@@ -146,7 +147,7 @@ def test_ray_is_started_for_this_machine_alone_and_leaves_the_process_as_it_was(
     assert err == ""
     for told in json.loads(out):
         assert told["where"].startswith("Ray was started on this machine, for ")
-        assert told["cpus"] == len(os.sched_getaffinity(0))
+        assert told["cpus"] == cores()
         assert told["listens"] == ["127.0.0.1"]
         assert told["mode"] == "token"
         assert told["undisturbed"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -79,6 +80,13 @@ def start_another() -> None:
     time.sleep(60)
 
 
+def start_a_program() -> None:
+    """Likewise, and it holds nothing that this one has open."""
+    child = subprocess.Popen(["sleep", "60"])
+    Path(os.environ["METASIM_TEST_CHILD"]).write_text(str(child.pid))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 FAULTS = {
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "segfault": segfault,
@@ -91,6 +99,7 @@ FAULTS = {
     "refuse": refuse,
     "close": close_all,
     "fork": start_another,
+    "spawn": start_a_program,
     "sleep": lambda: time.sleep(0.01),
     "interrupt": lambda: os.kill(os.getppid(), signal.SIGINT),
     "babble": lambda: os.write(1, b"\0\0\0\7garbage" * 100_000),
