@@ -167,12 +167,16 @@ def class_digest(found: type) -> str | None:
     """One digest of the code that a class comes from; None where no file of it can be read.
 
     That is all Python files of its package; of a class in a module of its own, the module's
-    file alone.
+    file alone. A folder without ``__init__.py`` is no package of its own: others may add to it.
     """
-    package = sys.modules.get(found.__module__.partition(".")[0])
-    if folders := getattr(package, "__path__", None):
-        return code_digest([Path(folder) for folder in folders])
+    parts = found.__module__.split(".")
+    for name in (".".join(parts[:count]) for count in range(1, len(parts) + 1)):
+        package = sys.modules.get(name)
+        if getattr(package, "__file__", None) and (folders := getattr(package, "__path__", None)):
+            return code_digest([Path(folder) for folder in folders])
     file = getattr(sys.modules.get(found.__module__), "__file__", None)
+    if file and len(parts) > 1:
+        return code_digest([Path(file).parent])
     try:
         return digest(Path(file).read_bytes()) if file else None
     except OSError:

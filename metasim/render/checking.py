@@ -220,9 +220,11 @@ def _poses(rendered: Rendered, first: int) -> Iterator[tuple[str, Pose]]:
 
 def _check_rotations(poses: Mapping[str, Pose]) -> None:
     """Whether all are proper rotations, at once: one by one numpy takes longer than they do."""
+    if not poses:
+        return
     given = np.array([pose.rotation for pose in poses.values()], np.float64).reshape(-1, 3, 3)
     with np.errstate(all="ignore"):
-        off = np.abs(given @ given.transpose(0, 2, 1) - np.eye(3)).max((1, 2), initial=0)
+        off = np.abs(given @ given.transpose(0, 2, 1) - np.eye(3)).max((1, 2))
         turned = np.linalg.det(given) > 0
     for where, pose, good in zip(poses, poses.values(), (off <= _ROUNDING) & turned, strict=True):
         if not good:

@@ -21,7 +21,7 @@ __all__ = ["Batch", "Chunk", "Pace", "Rounds"]
 
 _SHORTEST, _LONGEST = 0.002, 1.0  # seconds that a chunk should take
 _UNKNOWN = 1  # scenes of a chunk while nothing is known of how long they take
-_SHARE = 3  # of what is left, a round hands out this part
+_SHARE = 2  # of what is left, a round hands out this part
 _MEMORY = 64 << 20  # bytes of a chunk's planes
 _WEIGHT = 0.3  # of the newest chunk in the pace
 

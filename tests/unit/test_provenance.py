@@ -101,6 +101,22 @@ def test_the_digest_of_a_class_is_that_of_its_package_or_its_file(
     assert class_digest(lone) is None
 
 
+def test_what_others_add_to_a_folder_that_is_no_package_is_not_a_class_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several may share its name: another process need not find the same of them."""
+    for place in ("one", "two"):
+        (tmp_path / place / "spaced" / place).mkdir(parents=True)
+        (tmp_path / place / "spaced" / place / "__init__.py").write_text("class Toy: pass\n")
+        monkeypatch.syspath_prepend(tmp_path / place)
+    toy = importlib.import_module("spaced.one").Toy
+    before = class_digest(toy)
+    (tmp_path / "two" / "spaced" / "two" / "more.py").write_text("")
+    assert class_digest(toy) == before
+    (tmp_path / "one" / "spaced" / "one" / "more.py").write_text("")
+    assert class_digest(toy) != before
+
+
 def test_the_digest_of_a_folder_tells_of_every_change_of_its_content(tmp_path: Path) -> None:
     folder, other = tmp_path / "glyphs", tmp_path / "other"
     (folder / "7").mkdir(parents=True)
