@@ -23,7 +23,7 @@ from metasim.learn.checkpoint import load_editor, read_learned
 from metasim.learn.editor import edit_scenes
 from metasim.progress import Progress
 from metasim.provenance import code_digest, collect, digest, package_versions
-from metasim.render.base import PIXEL_BYTES, Renderer
+from metasim.render.base import Renderer
 from metasim.render.drawing import files_of
 from metasim.render.options import Workers
 from metasim.render.plugins import code_of, load_renderer, make_renderer
@@ -37,9 +37,6 @@ from metasim.session import Session
 from metasim.signals import interruptible
 
 __all__ = ["build_renderer", "generate", "report", "resume", "train"]
-
-_BATCH = 64  # images of a dataset that are drawn at a time
-_BATCH_BYTES = 256 << 20  # of their planes, at most; workers draw a second batch meanwhile
 
 
 def train(experiment: Experiment, *, progress: Progress) -> dict[str, Any]:
@@ -194,7 +191,6 @@ def generate(
             renderer=built,
             formats=formats,
             classes=shown_classes(maker.grammar, built),
-            batch_size=_batch_size(built.image_size),
             manifest={
                 "code": code_digest([Path(__file__).parent]),
                 "versions": {"python": platform.python_version(), **package_versions()},
@@ -278,12 +274,6 @@ class _Tuned(_Prior):
         """The scene of one image: sampled, then edited, from a stream of its own."""
         sampled = super().scene(seed, index)
         return edit_scenes(self.editor, [sampled], derive(seed, "dataset", "edit", index))[0]
-
-
-def _batch_size(image_size: tuple[int, int]) -> int:
-    """Images of a dataset that are drawn at a time: of large ones fewer, which are kept sooner."""
-    height, width = image_size
-    return max(1, min(_BATCH, _BATCH_BYTES // (PIXEL_BYTES * height * width)))
 
 
 def _from_run(path: Path, progress: Progress) -> _Prior:

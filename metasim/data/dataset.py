@@ -33,7 +33,7 @@ from metasim.errors import DataError, RenderError, did_you_mean
 from metasim.files import exclusive, remove_temporaries, replacing, sync_all, write_atomic
 from metasim.provenance import file_digest
 from metasim.render.ahead import in_turn
-from metasim.render.base import Rendered, Renderer
+from metasim.render.base import PIXEL_BYTES, Rendered, Renderer
 from metasim.render.drawing import draw
 from metasim.scene.graph import Scene
 
@@ -41,6 +41,9 @@ __all__ = ["FORMATS", "generate_dataset"]
 
 FORMATS: Mapping[str, type[Format]] = {each.name: each for each in (Format, CocoFormat, BopFormat)}
 """The forms labels can be written in; the native one, ``labels.jsonl``, is always there."""
+
+_BATCH = 64  # images that are drawn at a time
+_BATCH_BYTES = 256 << 20  # of their planes, at most; workers draw a second batch meanwhile
 
 
 def generate_dataset(
@@ -53,7 +56,7 @@ def generate_dataset(
     formats: Sequence[str] = ("coco",),
     classes: Sequence[tuple[str, str]] = (),
     manifest: Mapping[str, Any] | None = None,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     resume: bool = False,
     progress: Callable[[int], None] | None = None,
     waiting: Callable[[str], None] | None = None,
@@ -76,7 +79,8 @@ def generate_dataset(
         manifest: what else tells how the dataset was made (versions, checkpoint, ...), as
             JSON values; recorded, and compared on ``resume``, so leave the time out. Its
             ``versions`` and ``code`` may differ where nothing is left to draw.
-        batch_size: scenes made and drawn at a time.
+        batch_size: scenes made and drawn at a time; None for as many as fit into memory well, of
+            large images fewer, which are kept sooner.
         resume: go on with a dataset that was begun; a finished one is left as it is.
         progress: told how many images there are so far, after every batch.
         waiting: told who is writing the folder, who is then waited for; without it that is
@@ -90,6 +94,8 @@ def generate_dataset(
             or cannot be written; an unfinished dataset is kept and can be resumed.
         RenderError: when the renderer raises or breaks its contract.
     """
+    if batch_size is None:
+        batch_size = _batch_size(renderer.image_size)
     if count < 1 or batch_size < 1:
         raise DataError(f"count and batch_size must be at least 1, got {count} and {batch_size}")
     asked = make_request(
@@ -111,6 +117,11 @@ def generate_dataset(
             _finish(out, shards, asked, wanted)
         _clean(out, shards)
     return {"out": str(out), "count": count, "rendered": rendered, "files": _files(out, wanted)}
+
+
+def _batch_size(image_size: tuple[int, int]) -> int:
+    height, width = image_size
+    return max(1, min(_BATCH, _BATCH_BYTES // (PIXEL_BYTES * height * width)))
 
 
 def _known(formats: Sequence[str]) -> list[str]:

@@ -13,7 +13,7 @@ import yaml
 from metasim.data import dataset as writing
 from metasim.learn.trainer import Trainer
 from metasim.testing import AnalyticRenderer
-from tests.integration.test_workers import hashes
+from tests.integration.test_workers import EXPERIMENT, hashes
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -89,27 +89,12 @@ def test_a_run_is_that_of_one_process_though_a_machine_is_lost(
     assert_same_runs: Callable[[Path, Path], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    experiment = {
-        "grammar": "blobs.yaml",
-        "target": {"grammar": "blobs.yaml", "count": 40},
-        "features": {"use": "pixels"},
-        "editor": {"warmup_steps": 5, "fit_steps": 5},
-        "gradient": {"use": "score_function"},
-        "training": {
-            "max_renders": 240,
-            "batch_size": 24,
-            "warm_start": False,
-            "restarts": 0,
-            "checkpoint_seconds": 1e-9,
-        },
-        "output": {"dir": "results"},
-    }
     runs = []
     for workers in ({}, {"executor": "ray", "address": two_machines.address}):
         path = grammar(**workers)
         renderer = yaml.safe_load(path.read_text())["renderer"]
         file = path.with_name("experiment.yaml")
-        file.write_text(yaml.safe_dump({**experiment, "renderer": renderer}))
+        file.write_text(yaml.safe_dump({**EXPERIMENT, "renderer": renderer}))
         with monkeypatch.context() as patch:
             if workers:
                 lossy = losing(two_machines, Trainer._train_step, at=4)

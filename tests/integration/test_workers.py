@@ -22,6 +22,23 @@ Command = Callable[..., Any]
 Stop = Callable[..., Any]
 SCORE = "gradient.use=score_function"
 
+EXPERIMENT: dict[str, Any] = {
+    "grammar": "blobs.yaml",
+    "target": {"grammar": "blobs.yaml", "count": 40},
+    "features": {"use": "pixels"},
+    "editor": {"warmup_steps": 5, "fit_steps": 5},
+    "gradient": {"use": "score_function"},
+    "training": {
+        "max_renders": 240,
+        "batch_size": 24,
+        "warm_start": False,
+        "restarts": 0,
+        "checkpoint_seconds": 1e-9,
+    },
+    "output": {"dir": "results"},
+}
+"""Learns from the grammar ``blobs.yaml`` beside it; it lacks a renderer."""
+
 # It ends the process over scenes whose seeds METASIM_TEST_DEADLY names.
 SOURCE = """
 import os, signal
@@ -49,24 +66,9 @@ def blobs(tmp_path: Path) -> Path:
 @pytest.fixture
 def experiment(blobs: Path) -> tuple[str, ...]:
     """The words that train on these blobs."""
-    experiment = {
-        "grammar": "blobs.yaml",
-        "renderer": yaml.safe_load(blobs.read_text())["renderer"],
-        "target": {"grammar": "blobs.yaml", "count": 40},
-        "features": {"use": "pixels"},
-        "editor": {"warmup_steps": 5, "fit_steps": 5},
-        "gradient": {"use": "score_function"},
-        "training": {
-            "max_renders": 240,
-            "batch_size": 24,
-            "warm_start": False,
-            "restarts": 0,
-            "checkpoint_seconds": 1e-9,
-        },
-        "output": {"dir": "results"},
-    }
+    renderer = yaml.safe_load(blobs.read_text())["renderer"]
     path = blobs.with_name("experiment.yaml")
-    path.write_text(yaml.safe_dump(experiment))
+    path.write_text(yaml.safe_dump({**EXPERIMENT, "renderer": renderer}))
     return ("train", str(path))
 
 
