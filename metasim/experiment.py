@@ -24,9 +24,8 @@ from metasim.learn.editor import edit_scenes
 from metasim.progress import Progress
 from metasim.provenance import code_digest, collect, digest, package_versions
 from metasim.render.base import Renderer
-from metasim.render.drawing import files_of
 from metasim.render.options import Workers
-from metasim.render.plugins import code_of, load_renderer, make_renderer
+from metasim.render.plugins import code_of, files_of, load_renderer, make_renderer
 from metasim.report.page import report_data, write_report
 from metasim.resumption import admit, refuse_edited_config, renderer_code, renderer_files
 from metasim.rng import derive, stream
@@ -197,7 +196,7 @@ def generate(
                 "source": maker.source,
                 "renderer": spec.identity(),
                 "renderer_code": code_of(spec.use, spec.folder),
-                "renderer_files": files_of(load_renderer(spec.use, spec.folder), spec.options),
+                "renderer_files": files_of(spec.use, spec.options, spec.folder),
             },
             resume=resume,
             progress=progress.advance,

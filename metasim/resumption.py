@@ -15,8 +15,7 @@ from metasim.errors import RunError
 from metasim.learn.kept import clear
 from metasim.learn.options import AutoGradient
 from metasim.provenance import code_differences, collect, continued, digest
-from metasim.render.drawing import files_of
-from metasim.render.plugins import code_of, load_renderer
+from metasim.render.plugins import code_of, files_of, load_renderer
 from metasim.runs import RunDir
 
 __all__ = [
@@ -137,9 +136,7 @@ def renderer_files(experiment: Experiment) -> dict[str, str]:
         name: told
         for key, spec in specs.items()
         if spec is not None
-        for name, told in files_of(
-            load_renderer(spec.use, spec.folder), spec.options, f"{key}.options"
-        ).items()
+        for name, told in files_of(spec.use, spec.options, spec.folder, f"{key}.options").items()
     }
 
 

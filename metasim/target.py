@@ -23,8 +23,7 @@ from metasim.errors import ConfigError, DataError, concerning
 from metasim.progress import Progress
 from metasim.provenance import code_digest, digest
 from metasim.render.base import Renderer
-from metasim.render.drawing import files_of
-from metasim.render.plugins import code_of, load_renderer, make_renderer
+from metasim.render.plugins import code_of, files_of, make_renderer
 from metasim.rng import stream
 from metasim.scene import graph
 from metasim.scene.graph import Scene
@@ -108,7 +107,7 @@ def _drawn(
         "renderer_code": code_of(target.renderer.use, target.renderer.folder),
         "sampling_code": _sampling_code(),
         "renderer_files": files_of(
-            load_renderer(target.renderer.use, target.renderer.folder), target.renderer.options
+            target.renderer.use, target.renderer.options, target.renderer.folder
         ),
     }
     name = digest(json.dumps(asked, sort_keys=True).encode())[:16]

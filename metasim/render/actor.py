@@ -26,7 +26,7 @@ import metasim
 from metasim.errors import MetasimError, RenderError
 from metasim.provenance import class_digest, code_digest, package_versions
 from metasim.render import wire
-from metasim.render.drawing import files_of
+from metasim.render.drawing import files_read
 from metasim.render.shipping import Shipped, Sources
 from metasim.render.wire import Arrays
 from metasim.render.worker import Host
@@ -118,7 +118,7 @@ def made_of(task: Mapping[str, Any]) -> dict[str, dict[str, str | None]]:
         f"the source of the renderer {task['name']!r}": (
             None if isinstance(loader, Shipped) else class_digest(found)
         ),
-        **{f"what {key} names": told for key, told in files_of(found, task["options"]).items()},
+        **{f"what {key} names": told for key, told in files_read(found, task["options"]).items()},
     }
     versions = {"Python": platform.python_version(), **package_versions()}
     return {"versions": dict(versions), "content": content}

@@ -14,7 +14,7 @@ from metasim.render.checking import check_meshes, check_rendered
 from metasim.render.geometry import Mesh
 from metasim.scene.graph import Scene
 
-__all__ = ["calling", "draw", "files_of", "models_of"]
+__all__ = ["calling", "draw", "files_read", "models_of"]
 
 
 def draw(renderer: Renderer, scenes: Sequence[Scene]) -> Rendered:
@@ -43,7 +43,7 @@ def models_of(renderer: Renderer) -> Mapping[str, Mesh]:
     return check_meshes(found)
 
 
-def files_of(
+def files_read(
     found: type[Renderer], options: Mapping[str, Any], key: str = "options"
 ) -> dict[str, str]:
     """Digests of the files that a renderer's options name and of what it reads beside them.

@@ -16,12 +16,20 @@ import numpy as np
 from metasim.errors import PluginError, did_you_mean
 from metasim.provenance import class_digest
 from metasim.render.base import Renderer
-from metasim.render.drawing import calling
+from metasim.render.drawing import calling, files_read
 
 if TYPE_CHECKING:
     from metasim.render.options import Workers
 
-__all__ = ["GROUP", "check_options", "code_of", "installed", "load_renderer", "make_renderer"]
+__all__ = [
+    "GROUP",
+    "check_options",
+    "code_of",
+    "files_of",
+    "installed",
+    "load_renderer",
+    "make_renderer",
+]
 
 GROUP = "metasim.renderers"
 
@@ -89,6 +97,28 @@ def code_of(name: str, folder: Path | None = None) -> dict[str, str]:
         "installed": f"{dist.name} {dist.version}" if dist is not None else None,
     }
     return {key: told for key, told in about.items() if told is not None}
+
+
+def files_of(
+    name: str, options: Mapping[str, Any], folder: Path | None = None, key: str = "options"
+) -> dict[str, str]:
+    """What tells of the files of the renderer called ``name``, as :func:`code_of` of its code.
+
+    Args:
+        name: as of :func:`load_renderer`.
+        options: keyword arguments of its constructor.
+        folder: as of :func:`load_renderer`.
+        key: what the options are called.
+
+    Returns:
+        Digests, as of :func:`metasim.render.drawing.files_read`.
+
+    Raises:
+        PluginError: as :func:`load_renderer`.
+        DataError: when something cannot be read.
+        RenderError: when its ``reads`` raised.
+    """
+    return files_read(load_renderer(name, folder), options, key)
 
 
 def make_renderer(

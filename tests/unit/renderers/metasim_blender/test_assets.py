@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from metasim.errors import DataError, PluginError
-from metasim.render.drawing import files_of
+from metasim.render.drawing import files_read
 from metasim_blender import BlenderRenderer
 from metasim_blender import glb as glb_module
 from metasim_blender.assets import find_textures, load_models, model_names
@@ -644,11 +644,11 @@ def test_what_models_name_is_known_to_results(written):
     written("a.mtl", "newmtl m\nmap_Kd p.png\n")
     written("p.png", "a picture")
     options = {"models": {"chair": str(chair), "mug": "builtin"}, "profile": "fast"}
-    before = files_of(BlenderRenderer, options)
+    before = files_read(BlenderRenderer, options)
     folder = chair.parent
     assert before.keys() == {
         "options.models.chair", f"options ({folder / 'a.mtl'})", f"options ({folder / 'p.png'})"
     }  # fmt: skip
     written("p.png", "another picture")
-    assert files_of(BlenderRenderer, options) != before
-    assert files_of(BlenderRenderer, {}) == {}
+    assert files_read(BlenderRenderer, options) != before
+    assert files_read(BlenderRenderer, {}) == {}
