@@ -23,7 +23,7 @@ __all__ = ["EXTRAS", "diagnose"]
 
 EXTRAS = {
     "blender": "the renderer 'blender': Blender's Cycles as a Python module (bpy)",
-    "unity": "what a Unity renderer over ML-Agents needs (metasim has none of its own yet)",
+    "unity": "the renderer 'unity': Unity players over ML-Agents",
     "ray": "renderers on many machines (workers.executor: ray)",
     "vision": "pretrained features of torchvision and transformers",
     "tensorboard": "curves in TensorBoard besides metrics.jsonl",

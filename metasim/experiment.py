@@ -239,7 +239,7 @@ class _Prior:
         """
         document = yamlfile.read(self.file)
         written, found = document.get(self.place), load_renderer(spec.use, spec.folder)
-        if wrong := drawing_mistakes(document, self.place, written, found, spec.use):
+        if wrong := drawing_mistakes(document, self.place, written, found, spec.use, spec.options):
             raise ConfigError(wrong)
 
     def scene(self, seed: int, index: int) -> Scene:

@@ -117,7 +117,7 @@ def renderer_mistakes(
         mistakes += _interpreter_mistakes(document, (*place, "workers", "python"))
     if grammar is not None:
         written = document.get(grammar)
-        mistakes += drawing_mistakes(document, grammar, written, found, spec.use)
+        mistakes += drawing_mistakes(document, grammar, written, found, spec.use, spec.options)
     return mistakes
 
 

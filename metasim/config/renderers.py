@@ -22,6 +22,7 @@ from metasim.config.grammars import grammar_nodes
 from metasim.config.validation import type_mistake
 from metasim.errors import Mistake, PluginError, did_you_mean
 from metasim.render.base import Renderer
+from metasim.render.drawing import kinds_of
 from metasim.render.plugins import load_renderer
 from metasim.yamlfile import Document, Place
 
@@ -192,7 +193,12 @@ def option_mistakes(
 
 
 def drawing_mistakes(
-    document: Document, place: Place, grammar: Any, found: type[Renderer], use: str
+    document: Document,
+    place: Place,
+    grammar: Any,
+    found: type[Renderer],
+    use: str,
+    options: Mapping[str, Any],
 ) -> list[Mistake]:
     """Kinds and attributes of a grammar that a renderer does not know.
 
@@ -202,18 +208,22 @@ def drawing_mistakes(
         grammar: its plain data, right or wrong: what else is amiss must not hide this.
         found: the renderer's class.
         use: the renderer's name, for messages.
+        options: of the renderer, right or wrong.
+
+    Raises:
+        PluginError: when the renderer does not say what it knows.
     """
-    mistakes = []
+    kinds, mistakes = kinds_of(found, options, use), []
     for here, node in grammar_nodes(place, grammar):
         kind, attributes = node.get("kind"), node.get("attributes")
         if not isinstance(kind, str):
             continue
-        if kind not in found.kinds:
-            near = did_you_mean(kind, list(found.kinds))
+        if kind not in kinds:
+            near = did_you_mean(kind, list(kinds))
             message = f"the renderer {use!r} draws no {kind!r}; {near}"
             mistakes.append(document.mistake((*here, "kind"), message))
             continue
-        known = found.kinds[kind]
+        known = kinds[kind]
         for name in attributes if isinstance(attributes, dict) else ():
             if name not in known:
                 near = did_you_mean(name, list(known))

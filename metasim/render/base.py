@@ -113,7 +113,8 @@ class Renderer(ABC):
 
     Attributes:
         kinds: node kind -> attributes it understands. A class attribute, so that a run can
-            be refused before anything is started. Kinds missing here are refused.
+            be refused before anything is started. Kinds missing here are refused. Where options
+            decide, see :meth:`kinds_of`.
         example: a small grammar in its YAML form, showing every kind and attribute; with it
             ``metasim renderers check`` needs nothing else.
         image_size: (height, width) in pixels, set by the constructor.
@@ -142,6 +143,18 @@ class Renderer(ABC):
     def meshes(self) -> Mapping[str, Mesh]:
         """The model of each category that has one, which ``Label.pose`` speaks of."""
         return {}
+
+    @classmethod
+    def kinds_of(cls, options: Mapping[str, Any]) -> Mapping[str, frozenset[str]]:
+        """The kinds and attributes that it understands when it is built with these options.
+
+        For renderers whose options say so, such as the names of a user's own models. Asked before
+        it is built, and in metasim's own process; the built renderer's ``kinds`` are the same.
+
+        Args:
+            options: keyword arguments of its constructor, right or wrong.
+        """
+        return cls.kinds
 
     @classmethod
     def reads(cls, options: Mapping[str, Any]) -> Sequence[Path]:

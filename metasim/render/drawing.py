@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from metasim.errors import Interrupted, MetasimError, RenderError
+from metasim.errors import Interrupted, MetasimError, PluginError, RenderError
 from metasim.provenance import content_digest, option_files
 from metasim.render.base import Rendered, Renderer
 from metasim.render.checking import check_meshes, check_rendered
 from metasim.render.geometry import Mesh
 from metasim.scene.graph import Scene
 
-__all__ = ["calling", "draw", "files_read", "models_of"]
+__all__ = ["calling", "draw", "files_read", "kinds_of", "models_of"]
 
 
 def draw(renderer: Renderer, scenes: Sequence[Scene]) -> Rendered:
@@ -41,6 +41,23 @@ def models_of(renderer: Renderer) -> Mapping[str, Mesh]:
     with calling(f"the renderer {type(renderer).__name__}"):
         found = renderer.meshes()
     return check_meshes(found)
+
+
+def kinds_of(
+    found: type[Renderer], options: Mapping[str, Any], name: str
+) -> Mapping[str, frozenset[str]]:
+    """The kinds and attributes that a renderer knows when it is built with these options.
+
+    Args:
+        found: its class.
+        options: keyword arguments of its constructor, right or wrong.
+        name: what people call it.
+
+    Raises:
+        PluginError: when its ``kinds_of`` raised.
+    """
+    with calling(f"kinds_of() of the renderer {name!r}", PluginError):
+        return found.kinds_of(options)
 
 
 def files_read(

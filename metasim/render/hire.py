@@ -12,6 +12,7 @@ import numpy as np
 
 from metasim.errors import PluginError
 from metasim.render.base import Renderer
+from metasim.render.drawing import kinds_of
 from metasim.render.options import Workers
 from metasim.render.pool import WorkerPool
 from metasim.render.transport import Transport
@@ -48,8 +49,9 @@ def hire(
     needed = dict.fromkeys(m.partition(".")[0] for m in ("metasim", module, found.__module__))
     modules = {top: place_of(top) for top in needed}
     folders = [] if folder is None else [os.path.abspath(folder)]
+    kinds = kinds_of(found, options, name)
     transport = _TRANSPORTS[workers.executor](task, modules, folders, workers)
-    return WorkerPool(found, name, transport, workers)
+    return WorkerPool(found, kinds, name, transport, workers)
 
 
 def _local(

@@ -39,6 +39,7 @@ class WorkerPool(Renderer):
 
     Args:
         found: the renderer's class.
+        kinds: that it understands.
         name: what people call it.
         transport: runs the workers.
         options: what is asked of them.
@@ -57,11 +58,12 @@ class WorkerPool(Renderer):
     def __init__(
         self,
         found: type[Renderer],
+        kinds: Mapping[str, frozenset[str]],
         name: str,
         transport: Transport,
         options: Workers,
     ) -> None:
-        self.kinds, self.example = found.kinds, found.example  # type: ignore[misc]
+        self.kinds, self.example = kinds, found.example  # type: ignore[misc]
         self.name, self.where = name, transport.where
         self._transport = transport
         count = transport.room() if options.count == "auto" else options.count

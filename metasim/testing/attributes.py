@@ -20,9 +20,11 @@ _MOST = 16
 def example_covers_kinds(subject: Subject) -> None:
     """The example shows every kind, and every attribute with values to try.
 
-    Where the renderer has no example, the grammar must.
+    Where the renderer has no example, or its options decide what it knows, the grammar must.
     """
-    grammar = example_of(type(subject.renderer)) or subject.grammar
+    found = type(subject.renderer)
+    as_shown = subject.renderer.kinds == getattr(found, "kinds", None)
+    grammar = (example_of(found) if as_shown else None) or subject.grammar
     missing = []
     for kind, attributes in subject.renderer.kinds.items():
         nodes = [node for node in grammar.nodes.values() if node.kind == kind]

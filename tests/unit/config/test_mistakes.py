@@ -7,7 +7,7 @@ import pytest
 
 from metasim.config import load_experiment, load_grammar
 from metasim.config.shape import DISTRIBUTIONS
-from metasim.errors import ConfigError, Mistake
+from metasim.errors import ConfigError, Mistake, PluginError
 from metasim.learn.options import Pathwise
 
 Write = Callable[[str], Path]
@@ -657,3 +657,34 @@ def test_a_path_that_there_cannot_be_is_a_mistake(write: Write, path: str) -> No
 def test_a_seed_that_no_generator_takes_is_a_mistake(write: Write) -> None:
     text = HEAD + TARGET + "features: {use: random_conv, seed: 100000000000000000000}\n"
     assert [m.key for m in mistakes(write(text))] == ["features.seed"]
+
+
+def test_options_may_tell_which_kinds_there_are(write: Write, folder: Path) -> None:
+    (folder / "kinds_for_config.py").write_text(
+        "from metasim.render import Renderer\n"
+        "class Named(Renderer):\n"
+        "    kinds = {'scene': frozenset()}\n"
+        "    @classmethod\n"
+        "    def kinds_of(cls, options):\n"
+        "        return {**cls.kinds, **{k: frozenset(v) for k, v in options['more'].items()}}\n"
+        "    def __init__(self, more=None, image_size=(8, 8)):\n"
+        "        self.image_size = image_size\n"
+        "    def render(self, scenes):\n"
+        "        raise NotImplementedError\n"
+    )
+    (folder / "named.yaml").write_text(
+        "root:\n  name: s\n  kind: scene\n  children:\n"
+        "    - name: cup\n      kind: cup\n      attributes:\n"
+        "        x: {prior: {uniform: {low: 0, high: 1}}, range: [0, 1], mutable: true}\n"
+        "        z: {prior: 1}\n"
+    )
+    text = (
+        "grammar: named.yaml\nrenderer: {use: 'kinds_for_config:Named', options: {more: MORE}}\n"
+        "target: {grammar: named.yaml, count: 8}\n"
+    )
+    assert load_experiment(write(text.replace("MORE", "{cup: [x, z]}"))).renderer.options
+    found = mistakes(write(text.replace("MORE", "{cup: [x]}")))
+    assert [(m.line, m.key) for m in found] == [(9, "grammar.root.children.0.attributes.z")]
+    assert "knows no 'z' of a 'cup'" in found[0].message
+    with pytest.raises(PluginError, match=r"kinds_of\(\) of the renderer .* raised"):
+        load_experiment(write(text.replace("MORE", "3")))

@@ -37,6 +37,8 @@ def test_all_of_them_are_here() -> None:
         "tabletop_multi",
         "tabletop_camera",
         "tabletop_gap",
+        "unity_1attr",
+        "unity_multi",
     }
 
 

@@ -1,0 +1,1 @@
+"""A player without Unity, for tests, demonstrations, and work on the protocol."""

@@ -1,0 +1,144 @@
+"""Faults for tests: the behaviour of a player, with one thing wrong from some message on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from metasim_unity.frames import HEADER, Frame, Kind, channel_messages, on_channel, read_frame
+from metasim_unity.peer.player import Behaviour
+
+__all__ = ["FAULTS", "Mischief"]
+
+_LONGEST: Final = 1 << 31
+
+
+def _die(frame: bytes) -> bytes:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return frame
+
+
+def _exit(frame: bytes) -> bytes:
+    sys.stderr.write("the peer was asked to exit with code 3\n")
+    sys.stderr.flush()
+    os._exit(3)
+
+
+def _hang(frame: bytes) -> bytes:
+    threading.Event().wait()
+    return frame
+
+
+def _packed(at: int, code: str, value: int) -> Callable[[bytes], bytes]:
+    """Another number in a frame's header."""
+
+    def change(frame: bytes) -> bytes:
+        told = bytearray(frame)
+        struct.pack_into(code, told, at, value)
+        return bytes(told)
+
+    return change
+
+
+def _with(**values: Any) -> Callable[[bytes], bytes]:
+    """Other JSON in a frame."""
+
+    def change(frame: bytes) -> bytes:
+        found = read_frame(frame, _LONGEST)
+        changed = {**found.values, **values}
+        return Frame(
+            found.kind, found.request, changed, bytes(found.planes), found.part, found.parts
+        ).to_bytes()
+
+    return change
+
+
+def _stale(frame: bytes) -> bytes:
+    told = bytearray(frame)
+    (request,) = struct.unpack_from("<I", told, 8)
+    struct.pack_into("<I", told, 8, max(0, request - 1))
+    return bytes(told)
+
+
+def _black(frame: bytes) -> bytes:
+    found = read_frame(frame, _LONGEST)
+    if found.kind is not Kind.IMAGES:
+        return frame
+    places = {plane["name"]: plane["offset"] for plane in found.values["planes"]}
+    planes = bytearray(found.planes)
+    planes[: places["instances"]] = bytes(places["instances"])
+    return Frame(found.kind, found.request, found.values, bytes(planes)).to_bytes()
+
+
+def _failed(frame: bytes) -> bytes:
+    found = read_frame(frame, _LONGEST)
+    return Frame(Kind.ERROR, found.request, {"code": "failed", "message": "a shader"}).to_bytes()
+
+
+FAULTS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
+    "die": _die,
+    "exit": _exit,
+    "hang": _hang,
+    "mute": lambda frame: b"",
+    "protocol": _packed(4, "<H", 9),
+    "kind": _packed(6, "<H", 77),
+    "stale": _stale,
+    "part": _packed(12, "<I", 1),
+    "json-length": _packed(20, "<I", 0xFFFFFFFF),
+    "planes-length": _packed(24, "<I", 0xFFFFFFFF),
+    "short": lambda frame: frame[: HEADER.size - 1],
+    "garbage": lambda frame: bytes(range(256)) * 4,
+    "rows": _with(rows="sideways"),
+    "size": _with(image_size=[7, 7]),
+    "planes": _with(planes=[]),
+    "count": _with(count=10_000),
+    "labels": _with(labels=None),
+    "black": _black,
+    "failed": _failed,
+}
+"""What becomes of a frame, by the fault's name; "mute" sends none."""
+
+
+class Mischief:
+    """A behaviour, all of whose frames have one thing wrong.
+
+    Args:
+        inner: the behaviour.
+        fault: a name of :data:`FAULTS`; "late" sends each frame once more before the next.
+        after: so many frames are as they should be.
+    """
+
+    def __init__(self, inner: Behaviour, fault: str, after: int = 0) -> None:
+        self._inner, self._change, self._left = inner, FAULTS.get(fault), after
+        self._last = b""
+
+    def hear(self, side_channel: bytes, reset: bool) -> None:
+        """As it is."""
+        self._inner.hear(side_channel, reset)
+
+    def side_channel(self) -> bytes:
+        """With the fault."""
+        return b"".join(
+            on_channel(frame, channel)
+            for channel, message in channel_messages(self._inner.side_channel())
+            for frame in self._changed(bytes(message))
+            if frame
+        )
+
+    def _changed(self, frame: bytes) -> tuple[bytes, ...]:
+        self._left -= 1
+        if self._left >= 0:
+            return (frame,)
+        if self._change is not None:
+            return (self._change(frame),)
+        before, self._last = self._last, frame
+        return before, frame
+
+    def observations(self) -> Iterable[Mapping[str, Any]]:
+        """As they are."""
+        return self._inner.observations()

@@ -1,0 +1,308 @@
+"""The renderer: options in, images of a Unity player out, whatever happens to the player."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Final, Literal
+
+import numpy as np
+
+from metasim.errors import PluginError, RenderError
+from metasim.render.base import Rendered, Renderer
+from metasim.scene.graph import Scene
+from metasim_unity.answers import PLANES, plane_bytes
+from metasim_unity.bridge import Bridge
+from metasim_unity.communicator import Communicator
+from metasim_unity.example import EXAMPLE, KINDS
+from metasim_unity.faults import PlayerError
+from metasim_unity.parameters import Layout, Observed, kinds_of, read_parameters
+from metasim_unity.process import PEER, PlayerProcess
+from metasim_unity.protos import lacks
+from metasim_unity.session import Session
+
+__all__ = ["UnityRenderer"]
+
+_EDITOR: Final = 5004
+"""The port that the Unity editor connects to."""
+
+_PIXELS: Final = 8 * 128 * 128
+"""Of an exchange, unless the user says otherwise: few exchanges, and little memory."""
+
+_LARGEST_SIDE: Final = 8192
+_SLACK: Final = 64 << 20  # bytes of a message beside what is expected
+_DEATHS: Final = 2
+"""Players in a row that may fail over the same scenes."""
+
+_OFFERED: Final = ("depth", "normals")
+
+
+class UnityRenderer(Renderer):
+    """Draws scenes with a Unity player, by way of ML-Agents.
+
+    The player has metasim's package (``metasim_unity/unity``), and with it answers scenes with
+    images and labels; or it is any build with an agent that has a camera sensor, and its
+    environment parameters are set (``parameters``), which gives images without labels. Kinds and
+    attributes are those of the package's sample scene unless ``kinds`` tells others.
+
+    Args:
+        image_size: (H, W) in pixels.
+        player: a build's executable, which is started, and again when it ends; "peer" is the
+            reference peer, which is not Unity; None waits for one that the user starts, or for the
+            editor.
+        arguments: more of them for the player.
+        port: that the player connects to; None is 5004, which the editor uses, and with ``player``
+            one that is free.
+        host: the address to listen on; others than loopback let other machines in.
+        planes: of "depth" and "normals", those that are wanted if the player has them.
+        kinds: kind -> attributes that the player understands.
+        parameters: for builds without metasim's package, "kind.attribute" (or "seed") -> name of an
+            environment parameter, or {name, scale, offset, values: text -> number}.
+        observation: with ``parameters``, which visual observation of the agent is the image.
+        settle: with ``parameters``, steps after a reset until frames show the scene.
+        layout: with ``parameters``, how an observation is ordered: "auto", "hwc" or "chw".
+        scenes: of an exchange, at most; None is 8 of 128 x 128 pixels, or as many
+            as have no more pixels.
+        connecting: seconds that a player may take to connect.
+        answering: seconds that it may take for an exchange.
+
+    Raises:
+        MissingExtraError: when mlagents-envs is not installed.
+        PluginError: when an option is wrong, the port is taken, or the player cannot be started.
+        RenderError: when no player connects, or it is of no use.
+    """
+
+    kinds: ClassVar[Mapping[str, frozenset[str]]] = KINDS
+    example: ClassVar[Mapping[str, Any] | None] = EXAMPLE
+    fresh: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        image_size: tuple[int, int] = (64, 64),
+        player: Literal["peer"] | Path | None = None,
+        arguments: Sequence[str] = (),
+        port: int | None = None,
+        host: str = "127.0.0.1",
+        planes: Sequence[str] = _OFFERED,
+        kinds: Mapping[str, Sequence[str]] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        observation: int = 0,
+        settle: int = 0,
+        layout: Layout = "auto",
+        scenes: int | None = None,
+        connecting: float = 60.0,
+        answering: float = 60.0,
+    ) -> None:
+        self.image_size = _checked_size(image_size)
+        self._wanted = _checked_planes(planes)
+        self._most = _checked_scenes(scenes, self.image_size)
+        self._parameters = None if parameters is None else read_parameters(parameters)
+        self._observing: tuple[int, int, Layout] = (observation, settle, layout)
+        self._player = player
+        self._arguments = tuple(map(str, arguments))
+        self._connecting = _checked_seconds("connecting", connecting)
+        self._answering = _checked_seconds("answering", answering)
+        _check_kinds(kinds)
+        self.kinds = self.kinds_of({"kinds": kinds, "parameters": parameters})  # type: ignore[misc]
+        self._host, asked = host, (0 if player else _EDITOR) if port is None else port
+        self._process: PlayerProcess | None = None
+        self._drawing: Bridge | Observed | None = None
+        largest = _SLACK + 2 * plane_bytes(self._most, self.image_size, [*PLANES])
+        self._communicator = Communicator(host, asked, largest)
+        try:
+            self._begin()
+        except BaseException:
+            self.close()
+            raise
+
+    @classmethod
+    def kinds_of(cls, options: Mapping[str, Any]) -> Mapping[str, frozenset[str]]:
+        """What the option ``kinds`` says, or ``parameters`` speaks of; else the sample scene's."""
+        told, parameters = options.get("kinds"), options.get("parameters")
+        if isinstance(told, Mapping):
+            return {str(kind): frozenset(map(str, names or ())) for kind, names in told.items()}
+        return kinds_of(parameters) if isinstance(parameters, Mapping) else cls.kinds
+
+    @classmethod
+    def lacks(cls) -> Sequence[str]:
+        """Whether mlagents-envs and gRPC are there, and give ML-Agents' messages."""
+        return lacks()
+
+    @property
+    def port(self) -> int:
+        """That the player connects to."""
+        return self._communicator.port
+
+    @property
+    def player_pid(self) -> int | None:
+        """The process of the player that was started; None where the user starts it."""
+        return None if self._process is None else self._process.pid
+
+    def render(self, scenes: Sequence[Scene]) -> Rendered:
+        """Draw a batch of scenes, some in each exchange.
+
+        A player that ends or falls silent is started again (or waited for), and asked once more.
+
+        Raises:
+            RenderError: when the player cannot draw a scene, or two in a row failed over it.
+        """
+        parts: list[Rendered] = []
+        drawn = 0
+        while drawn < len(scenes) or not parts:
+            part = self._drawn(scenes[drawn : drawn + self._most], drawn)
+            parts.append(part)
+            drawn += len(part)
+        return _joined(parts)
+
+    def _drawn(self, scenes: Sequence[Scene], first: int) -> Rendered:
+        """Some of the scenes, by a player that lives."""
+        failures = 0
+        while True:
+            try:
+                if self._drawing is None:
+                    self._begin()
+                assert self._drawing is not None
+                return self._drawing.draw(scenes, first) if scenes else self._drawing.nothing()
+            except PlayerError as error:
+                self._end(at_once=True)
+                failures += 1
+                if not error.again or failures == _DEATHS:
+                    raise
+                self._say(f"{error}; trying again")
+            except RenderError:
+                raise  # it drew nothing, but is well
+            except BaseException:
+                self._end(at_once=True)  # whatever it sends next answers what nobody asks any more
+                raise
+
+    def _begin(self) -> None:
+        """Have a player connect, and learn what it is."""
+        if self._player is not None:
+            program = PEER if self._player == "peer" else Path(self._player)
+            self._process = PlayerProcess(program, self._communicator.port, self._arguments)
+        else:
+            self._say(self._invitation())
+        session = Session(self._communicator, self._watch, self._answering)
+        try:
+            session.begin(self._connecting)
+        except PlayerError as error:
+            raise self._explained(error) if error.again else error from None
+        if self._parameters is not None:
+            observation, settle, layout = self._observing
+            self._drawing = Observed(
+                session, self.image_size, self._parameters, observation, settle, layout
+            )
+            return
+        bridge = Bridge(session, self.image_size, self._wanted, self._most)
+        self._drawing = bridge
+        self.known_categories = {
+            kind: names for kind, names in bridge.hello.categories.items() if kind in self.kinds
+        }
+
+    def _watch(self) -> None:
+        if self._process is not None:
+            self._process.watch()
+
+    def _invitation(self) -> str:
+        port = self._communicator.port
+        editor = "press Play in the Unity editor, or " if port == _EDITOR else ""
+        return (
+            f"waiting for a Unity player on {self._host}:{port}, for {self._connecting:g} s: "
+            f"{editor}start a build with: PLAYER --mlagents-port {port} -batchmode (on a machine "
+            "without a screen under xvfb-run -a, and never with -nographics)"
+        )
+
+    def _explained(self, error: PlayerError) -> PlayerError:
+        """What to look at when no player got as far as shaking hands."""
+        if self._process is None:
+            return PlayerError(
+                f"{error}; a build connects once, as it starts, and only where it is given "
+                f"--mlagents-port {self._communicator.port}: start it after metasim; an agent must "
+                "request decisions; proxies (http_proxy) must not stand between",
+                error.again,
+            )
+        self._process.watch()
+        return PlayerError(
+            f"{error}: it must be built with com.unity.ml-agents, and an agent in its first scene "
+            f"must request decisions; it was started with: {self._process}{self._process.told()}",
+            error.again,
+        )
+
+    def _say(self, text: str) -> None:
+        sys.stderr.write(f"unity: {text}\n")
+        sys.stderr.flush()
+
+    def _end(self, at_once: bool = False) -> None:
+        self._drawing = None
+        self._communicator.drop()
+        if self._process is not None:
+            process, self._process = self._process, None
+            process.kill() if at_once else process.close()
+
+    def close(self) -> None:
+        """Tell the player that this is the end, and end what was started."""
+        self._end()
+        self._communicator.close()
+
+
+def _joined(parts: Sequence[Rendered]) -> Rendered:
+    """The images of all parts."""
+    if len(parts) == 1:
+        return parts[0]
+
+    def whole(name: str) -> Any:
+        planes = [getattr(part, name) for part in parts]
+        return None if any(plane is None for plane in planes) else np.concatenate(planes)
+
+    cameras = [part.cameras for part in parts]
+    return Rendered(
+        whole("images"),
+        whole("instances"),
+        tuple(labels for part in parts for labels in part.labels),
+        whole("depth"),
+        whole("normals"),
+        None if any(c is None for c in cameras) else tuple(one for c in cameras for one in c or ()),
+    )
+
+
+def _checked_size(size: Any) -> tuple[int, int]:
+    pair = isinstance(size, (list, tuple)) and len(size) == 2
+    if not pair or not all(type(side) is int and 1 <= side <= _LARGEST_SIDE for side in size):
+        raise PluginError(
+            f"image_size must be [height, width], whole numbers from 1 to {_LARGEST_SIDE}, got "
+            f"{size!r}"
+        )
+    return size[0], size[1]
+
+
+def _checked_scenes(scenes: Any, size: tuple[int, int]) -> int:
+    if scenes is None:
+        return max(1, _PIXELS // (size[0] * size[1]))
+    if type(scenes) is not int or scenes < 1:
+        raise PluginError(f"scenes must be a whole number of at least 1, or null, got {scenes!r}")
+    return scenes
+
+
+def _checked_seconds(name: str, seconds: Any) -> float:
+    real = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+    if not real or not 0 < seconds < math.inf:
+        raise PluginError(f"{name} must be a time above 0 in seconds, got {seconds!r}")
+    return float(seconds)
+
+
+def _checked_planes(planes: Any) -> tuple[str, ...]:
+    if not isinstance(planes, (list, tuple)) or not {*planes} <= {*_OFFERED}:
+        raise PluginError(f"planes must be a list of {', '.join(_OFFERED)}, got {planes!r}")
+    return tuple(dict.fromkeys(planes))
+
+
+def _check_kinds(told: Any) -> None:
+    if told is None:
+        return
+    if not isinstance(told, Mapping) or not all(
+        isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names)
+        for names in told.values()
+    ):
+        raise PluginError(f"kinds must map each kind to a list of attributes, got {told!r}")

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metasim.scene.graph import Scene
+from metasim_unity.answers import Answer, plane_bytes
+from metasim_unity.frames import Frame, Kind, ProtocolError, read_frame
+from metasim_unity.peer.bridged import images_frame
+from metasim_unity.peer.tabletop import TabletopRenderer
+
+SIZE = (6, 8)
+PLANES = ("images", "instances", "depth", "normals")
+
+
+def frame_of(scenes: list[Scene], **values: Any) -> Frame:
+    """A good answer about scenes, with other values where given."""
+    frame = images_frame(TabletopRenderer(SIZE).render(scenes), 1, PLANES)
+    return replace(frame, values={**frame.values, **values})
+
+
+def answer_to(scenes: list[Scene]) -> Answer:
+    return Answer(scenes, SIZE, PLANES, cameras=True, flipped=True)
+
+
+def test_the_bytes_of_planes_are_reckoned_as_they_are_sent(scenes: list[Scene]) -> None:
+    for count in (1, 3):
+        for names in (PLANES, PLANES[:2], PLANES[:3]):
+            frame = images_frame(TabletopRenderer((5, 3)).render(scenes[:count]), 1, names)
+            assert len(frame.planes) == plane_bytes(count, (5, 3), names)
+
+
+WRONG = {
+    "first": ({"first": 1}, "the first of which is number 0, got 2 from number 1 on"),
+    "first-missing": ({"first": None}, "whole number"),
+    "count": ({"count": 0}, "must have from 1 to 2 scenes"),
+    "count-fraction": ({"count": 1.5}, "whole number"),
+    "count-huge": ({"count": 1e300}, "whole number"),
+    "count-true": ({"count": True}, "whole number"),
+    "planes": ({"planes": []}, "the planes of 2 images must be"),
+    "labels": ({"labels": [[]]}, "labels must be 2 lists"),
+    "labels-text": ({"labels": ["a", "b"]}, "labels of scene 0 must be as the protocol says"),
+    "cameras": ({"cameras": None}, "cameras must be 2"),
+    "cameras-number": ({"cameras": [1, 2]}, "cameras must be as the protocol says"),
+    "unlabelled": ({"labels": [[], []]}, "every instance in the plane must have a label"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_answers_that_are_wrong_are_refused(scenes: list[Scene], wrong: str) -> None:
+    values, told = WRONG[wrong]
+    with pytest.raises(ProtocolError, match=told):
+        answer_to(scenes[:2]).take(frame_of(scenes[:2], **values))
+
+
+LABEL = {"instance": 1, "node": 4, "category": "car", "box": [0, 0, 1, 1], "visible": 1}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"node": 99},
+        {"node": -1},
+        {"node": "4"},
+        {"instance": 2**40},
+        {"category": 3},
+        {"box": [0, 0, 1]},
+        {"box": [0, 0, 1, 0.5]},
+        {"box": {}},
+        {"visible": None},
+        {"visible": 10**400},
+        {"full_box": "abcd"},
+        {"pose": {}},
+        {"pose": {"rotation": [1] * 8, "translation": [0, 0, 0]}},
+        {"pose": {"rotation": [1] * 9, "translation": [0, 0, "0"]}},
+    ],
+)
+def test_labels_that_are_wrong_are_refused(scenes: list[Scene], change: dict[str, Any]) -> None:
+    with pytest.raises(ProtocolError, match="labels of scene 0 must be as the protocol says"):
+        answer_to(scenes[:1]).take(frame_of(scenes[:1], labels=[[{**LABEL, **change}]]))
+
+
+def test_planes_of_another_size_are_refused(scenes: list[Scene]) -> None:
+    frame = frame_of(scenes[:2])
+    with pytest.raises(ProtocolError, match=r"of 6 x 8 pixels must have \d+ bytes, got"):
+        answer_to(scenes[:2]).take(replace(frame, planes=bytes(frame.planes)[:-1]))
+
+
+def test_frames_must_follow_each_other(scenes: list[Scene]) -> None:
+    first = replace(frame_of(scenes[:1]), parts=2)
+    answer = answer_to(scenes[:2])
+    answer.take(first)
+    assert not answer.done
+    with pytest.raises(ProtocolError, match="must be 1 of 2, got 0 of 2"):
+        answer.take(first)
+
+
+def test_an_answer_must_be_whole(scenes: list[Scene]) -> None:
+    with pytest.raises(ProtocolError, match="must have all 2 scenes, got 1"):
+        answer_to(scenes[:2]).take(frame_of(scenes[:1]))
+    with pytest.raises(ProtocolError, match="at most 2 frames"):
+        answer_to(scenes[:2]).take(replace(frame_of(scenes[:1]), parts=3))
+
+
+json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=5)
+        | st.dictionaries(
+            st.sampled_from([*LABEL, "pose", "rotation", "world", "fx"]), inner, max_size=4
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(
+    values=st.fixed_dictionaries(
+        {}, optional=dict.fromkeys(("first", "count", "planes", "labels", "cameras"), json)
+    )
+)
+def test_whatever_an_answer_says_it_is_read_or_refused(values: dict[str, Any]) -> None:
+    from metasim.rng import stream
+    from metasim.scene.grammar import SceneGrammar
+    from metasim_unity.example import EXAMPLE
+
+    scene = SceneGrammar.model_validate(EXAMPLE).sample(stream(0, "scene"))
+    answer = Answer([scene], SIZE, PLANES, cameras=True, flipped=True)
+    frame = frame_of([scene], **values)
+    with suppress(ProtocolError):
+        answer.take(frame)
+        rendered = answer.rendered()
+        assert rendered.images.shape == (1, *SIZE, 3)
+        assert np.isfinite(rendered.images).all()
+
+
+def test_a_frame_that_was_sent_is_taken(scenes: list[Scene]) -> None:
+    answer = answer_to(scenes[:3])
+    answer.take(read_frame(frame_of(scenes[:3]).to_bytes(), 1 << 20))
+    assert answer.done
+    drawn, wanted = answer.rendered(), TabletopRenderer(SIZE).render(scenes[:3])
+    assert drawn.labels == wanted.labels
+    assert np.array_equal(drawn.normals, wanted.normals)
+    assert frame_of(scenes[:1]).kind == Kind.IMAGES
