@@ -4,43 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
-from metasim.render.base import Label, Rendered
+from metasim.render.base import Label
 from metasim.render.geometry import Camera, Pose
 from metasim.scene.graph import Scene
+from metasim_unity.canvas import PLANES, Canvas
 from metasim_unity.frames import Frame, ProtocolError
 
-__all__ = ["PLANES", "Answer", "Plane", "longest_json", "plane_bytes"]
+__all__ = ["Answer", "longest_json", "plane_bytes"]
 
-
-@dataclass(frozen=True, slots=True)
-class Plane:
-    """How a plane is sent, and how it is kept.
-
-    Attributes:
-        code: its type in the protocol.
-        sent: numpy's name of that.
-        kept: the type in :class:`metasim.render.base.Rendered`.
-        channels: numbers for each pixel.
-    """
-
-    code: str
-    sent: str
-    kept: type[np.generic]
-    channels: int = 1
-
-
-PLANES: Final[Mapping[str, Plane]] = {
-    "images": Plane("u8", "u1", np.uint8, 3),
-    "instances": Plane("u16", "<u2", np.int32),
-    "depth": Plane("f32", "<f4", np.float32),
-    "normals": Plane("f32", "<f4", np.float32, 3),
-}
 
 _ALIGNED: Final = 8
 _WRONG: Final = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
@@ -60,8 +35,7 @@ def _layout(count: int, size: tuple[int, int], planes: Sequence[str]) -> tuple[l
         plane = PLANES[name]
         start = -(-end // _ALIGNED) * _ALIGNED
         offsets.append(start)
-        pixels = count * size[0] * size[1] * plane.channels
-        end = start + pixels * np.dtype(plane.sent).itemsize
+        end = start + math.prod(plane.shape(count, size)) * np.dtype(plane.sent).itemsize
     return offsets, end
 
 
@@ -74,29 +48,14 @@ class Answer:
     """The answer to one request, as its frames arrive.
 
     Args:
+        canvas: what it is drawn on, after what is drawn there already.
         scenes: that were asked for.
-        size: (H, W) of the images.
-        planes: names of those that the player sends, in order.
-        cameras: whether it tells the camera of each image.
-        flipped: whether their rows are from bottom to top.
+        flipped: whether the planes' rows are sent from bottom to top.
     """
 
-    def __init__(
-        self,
-        scenes: Sequence[Scene],
-        size: tuple[int, int],
-        planes: Sequence[str],
-        cameras: bool,
-        flipped: bool,
-    ) -> None:
-        self._scenes, self._size, self._names = scenes, size, planes
-        self._seen, self._flipped = cameras, flipped
-        self._planes: dict[str, npt.NDArray[Any]] = {
-            name: np.empty(_shape(len(scenes), size, PLANES[name]), PLANES[name].kept)
-            for name in planes
-        }
-        self._labels: list[tuple[Label, ...]] = []
-        self._cameras: list[Camera] = []
+    def __init__(self, canvas: Canvas, scenes: Sequence[Scene], flipped: bool) -> None:
+        self._canvas, self._scenes, self._flipped = canvas, scenes, flipped
+        self._before = canvas.drawn
         self._part = 0
         self._parts: int | None = None
 
@@ -113,19 +72,20 @@ class Answer:
         """
         self._follow(frame)
         first, count = _whole(frame.values, "first"), _whole(frame.values, "count")
-        start, left = len(self._labels), len(self._scenes) - len(self._labels)
+        start = self._canvas.drawn - self._before
+        left = len(self._scenes) - start
         if first != start or not 1 <= count <= left:
             raise ProtocolError(
                 f"a frame must have from 1 to {left} scenes, the first of which is number {start}, "
                 f"got {count} from number {first} on"
             )
-        rows = slice(first, first + count)
-        self._copy(frame, rows)
-        self._read_labels(frame.values.get("labels"), rows)
-        self._read_cameras(frame.values.get("cameras"), rows)
-        if self.done and len(self._labels) < len(self._scenes):
+        scenes = self._scenes[first : first + count]
+        self._copy(frame, count)
+        self._read_cameras(frame.values.get("cameras"), count)
+        self._read_labels(frame.values.get("labels"), scenes, first)
+        if self.done and count < left:
             raise ProtocolError(
-                f"an answer must have all {len(self._scenes)} scenes, got {len(self._labels)}"
+                f"an answer must have all {len(self._scenes)} scenes, got {first + count}"
             )
 
     def _follow(self, frame: Frame) -> None:
@@ -143,76 +103,59 @@ class Answer:
             )
         self._part += 1
 
-    def _copy(self, frame: Frame, rows: slice) -> None:
-        count = rows.stop - rows.start
-        offsets, end = _layout(count, self._size, self._names)
+    def _copy(self, frame: Frame, count: int) -> None:
+        canvas = self._canvas
+        offsets, end = _layout(count, canvas.size, canvas.names)
         wanted = [
             {"name": name, "type": PLANES[name].code, "offset": offset}
-            for name, offset in zip(self._names, offsets, strict=True)
+            for name, offset in zip(canvas.names, offsets, strict=True)
         ]
         told = frame.values.get("planes")
         if told != wanted:
             raise ProtocolError(f"the planes of {count} images must be {wanted}, got {told!r:.400}")
         if len(frame.planes) != end:
             raise ProtocolError(
-                f"the planes {', '.join(self._names)} of {count} images of {self._size[0]} x "
-                f"{self._size[1]} pixels must have {end} bytes, got {len(frame.planes)}"
+                f"the planes {', '.join(canvas.names)} of {count} images of {canvas.size[0]} x "
+                f"{canvas.size[1]} pixels must have {end} bytes, got {len(frame.planes)}"
             )
-        for name, offset in zip(self._names, offsets, strict=True):
-            plane, shape = PLANES[name], _shape(count, self._size, PLANES[name])
+        rows = slice(canvas.drawn, canvas.drawn + count)
+        for name, offset in zip(canvas.names, offsets, strict=True):
+            plane = PLANES[name]
+            shape = plane.shape(count, canvas.size)
             sent = np.frombuffer(frame.planes, plane.sent, math.prod(shape), offset).reshape(shape)
-            self._planes[name][rows] = sent[:, ::-1] if self._flipped else sent
+            canvas.planes[name][rows] = sent[:, ::-1] if self._flipped else sent
 
-    def _read_labels(self, told: Any, rows: slice) -> None:
-        if not isinstance(told, list) or len(told) != rows.stop - rows.start:
-            raise ProtocolError(f"labels must be {rows.stop - rows.start} lists, got {told!r:.200}")
-        for place, (one, scene) in enumerate(zip(told, self._scenes[rows], strict=True)):
+    def _read_labels(self, told: Any, scenes: Sequence[Scene], first: int) -> None:
+        if not isinstance(told, list) or len(told) != len(scenes):
+            raise ProtocolError(f"labels must be {len(scenes)} lists, got {told!r:.200}")
+        rows = slice(self._canvas.drawn, self._canvas.drawn + len(scenes))
+        highest = self._canvas.planes["instances"][rows].max((1, 2)).tolist()
+        for place, (one, scene, high) in enumerate(zip(told, scenes, highest, strict=True), first):
             try:
                 labels = tuple(_label(label, scene) for label in one)
             except _WRONG as error:
                 raise ProtocolError(
-                    f"labels of scene {rows.start + place} must be as the protocol says, but "
-                    f"{error!r}; got {one!r:.400}"
+                    f"labels of scene {place} must be as the protocol says, but {error!r}; got "
+                    f"{one!r:.400}"
                 ) from None
-            self._labels.append(labels)
-        self._refuse_unlabelled(rows)
-
-    def _refuse_unlabelled(self, rows: slice) -> None:
-        highest = self._planes["instances"][rows].max((1, 2))
-        for place, (high, labels) in enumerate(zip(highest, self._labels[rows], strict=True)):
             if high > max((label.instance for label in labels), default=0):
                 raise ProtocolError(
-                    f"every instance in the plane must have a label, but scene "
-                    f"{rows.start + place} has none for {high}"
+                    f"every instance in the plane must have a label, but scene {place} has none "
+                    f"for {high}"
                 )
+            self._canvas.labels.append(labels)
 
-    def _read_cameras(self, told: Any, rows: slice) -> None:
-        if not self._seen:
+    def _read_cameras(self, told: Any, count: int) -> None:
+        if not self._canvas.seen:
             return
-        count = rows.stop - rows.start
         if not isinstance(told, list) or len(told) != count:
             raise ProtocolError(f"cameras must be {count}, one for each scene, got {told!r:.200}")
         try:
-            self._cameras += map(_camera, told)
+            self._canvas.cameras += [_camera(one) for one in told]
         except _WRONG as error:
             raise ProtocolError(
                 f"cameras must be as the protocol says, but {error!r}; got {told!r:.400}"
             ) from None
-
-    def rendered(self) -> Rendered:
-        """All of it, once it is done."""
-        return Rendered(
-            self._planes["images"],
-            self._planes["instances"],
-            tuple(self._labels),
-            self._planes.get("depth"),
-            self._planes.get("normals"),
-            tuple(self._cameras) if self._seen else None,
-        )
-
-
-def _shape(count: int, size: tuple[int, int], plane: Plane) -> tuple[int, ...]:
-    return (count, *size, plane.channels) if plane.channels > 1 else (count, *size)
 
 
 def _label(told: Mapping[str, Any], scene: Scene) -> Label:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from metasim.errors import RenderError
-from metasim.render.base import Rendered
 from metasim.scene.graph import Scene
 from metasim_unity.answers import Answer, longest_json
+from metasim_unity.canvas import Canvas
 from metasim_unity.faults import PlayerError
 from metasim_unity.frames import (
     CHANNEL,
@@ -86,38 +86,36 @@ class Bridge:
         with _telling():
             self.hello = _hello(frame.values, size, wanted)
 
-    def draw(self, scenes: Sequence[Scene], first: int = 0) -> Rendered:
-        """Draw the first of some scenes, as many as fit into a request.
+    def canvas(self, count: int) -> Canvas:
+        """What so many images are drawn on."""
+        return Canvas(count, self._size, self.hello.planes, self.hello.cameras)
+
+    def draw(self, canvas: Canvas, scenes: Sequence[Scene]) -> None:
+        """Draw some more scenes of a batch, as many as fit into a request.
 
         Args:
-            scenes: at least one.
-            first: the place in the whole batch of the first of them, for messages.
+            canvas: of the whole batch.
+            scenes: the whole batch.
 
         Raises:
             PlayerError: when the player is gone, or does not keep to the protocol.
             RenderError: when it cannot draw a scene.
         """
-        count, request = self._fitting(scenes, first)
-        answer = self._answer(scenes[:count])
+        if (canvas.names, canvas.seen) != (self.hello.planes, self.hello.cameras):
+            raise _unfit("a player that is started again must offer the same planes and cameras")
+        first = canvas.drawn
+        count, request = self._fitting(scenes[first : first + self._most], first)
+        answer = Answer(canvas, scenes[first : first + count], self.hello.flipped)
         for frame in self._ask(request, Kind.IMAGES, first, count):
             with _telling():
                 answer.take(frame)
-        rendered = _without_poses(answer.rendered())
-        _refuse_blank(rendered)
-        return rendered
-
-    def nothing(self) -> Rendered:
-        """What there is of no scenes at all, without asking the player."""
-        return self._answer(()).rendered()
-
-    def _answer(self, scenes: Sequence[Scene]) -> Answer:
-        hello = self.hello
-        return Answer(scenes, self._size, hello.planes, hello.cameras, hello.flipped)
+        canvas.drop_poses(first)
+        _refuse_blank(canvas, first)
 
     def _fitting(self, scenes: Sequence[Scene], first: int) -> tuple[int, bytes]:
         """How many scenes go into the next request, and its frame."""
         self._request += 1
-        count = min(len(scenes), self._most)
+        count = len(scenes)
         while True:
             values = {"scenes": [_told(scene) for scene in scenes[:count]]}
             request = Frame(Kind.RENDER, self._request, values).to_bytes()
@@ -250,21 +248,13 @@ def _names(values: Mapping[str, Any], key: str) -> dict[str, tuple[str, ...]]:
     return {kind: tuple(names) for kind, names in found.items()}
 
 
-def _without_poses(rendered: Rendered) -> Rendered:
-    """Without poses, which are those of models that nobody here has."""
-    if not any(label.pose for labels in rendered.labels for label in labels):
-        return rendered
-    labels = tuple(tuple(replace(one, pose=None) for one in each) for each in rendered.labels)
-    return replace(rendered, labels=labels)
-
-
-def _refuse_blank(rendered: Rendered) -> None:
-    """Refuse images of one colour whose labels say that something is seen in them."""
-    image = rendered.images[0]
-    seen = any(label.visible > 0 for label in rendered.labels[0])
+def _refuse_blank(canvas: Canvas, row: int) -> None:
+    """Refuse an image of one colour whose labels say that something is seen in it."""
+    image = canvas.planes["images"][row]
+    seen = any(label.visible > 0 for label in canvas.labels[row])
     if seen and (image == image[0, 0]).all():
         raise PlayerError(
-            f"images must show something, but the first is {image[0, 0].tolist()} all over while "
+            f"images must show something, but one is {image[0, 0].tolist()} all over while "
             "its labels say that objects are seen; a player needs a display to render: never give "
             "it -nographics, and on a machine without a screen start it under xvfb-run -a"
         )

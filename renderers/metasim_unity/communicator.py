@@ -137,7 +137,7 @@ def _bind(server: Any, host: str, port: int) -> int:
 
 def _shut(server: Any, line: _Line, threads: _Threads) -> None:
     line.close()
-    server.stop(None).wait(_ENDING)
+    server.stop(_ENDING).wait(2 * _ENDING)  # farewells are on their way
     threads.join(_ENDING)
 
 

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from metasim.errors import PluginError, RenderError
-from metasim.render.base import Rendered
 from metasim.scene.graph import Scene
+from metasim_unity.canvas import Canvas
 from metasim_unity.faults import PlayerError
 from metasim_unity.frames import on_channel
 from metasim_unity.session import Session
@@ -151,25 +151,25 @@ class Observed:
         self._session, self._size, self._parameters = session, size, parameters
         self._observation, self._settle, self._layout = observation, settle, layout
 
-    def nothing(self) -> Rendered:
-        """What there is of no scenes at all."""
-        shape = (0, *self._size)
-        return Rendered(np.zeros((*shape, 3), np.uint8), np.zeros(shape, np.int32), ())
+    def canvas(self, count: int) -> Canvas:
+        """What so many images are drawn on."""
+        return Canvas(count, self._size, ("images", "instances"), seen=False)
 
-    def draw(self, scenes: Sequence[Scene], first: int = 0) -> Rendered:
-        """Draw the first of some scenes.
+    def draw(self, canvas: Canvas, scenes: Sequence[Scene]) -> None:
+        """Draw one more scene of a batch.
 
         Args:
-            scenes: at least one.
-            first: its place in the whole batch, for messages.
+            canvas: of the whole batch.
+            scenes: the whole batch.
 
         Raises:
             PlayerError: when the player is gone, or observes nothing that can be used.
             RenderError: when a scene cannot be told in parameters.
         """
+        row = canvas.drawn
         told = b"".join(
             on_channel(_message(name, value), _CHANNEL)
-            for name, value in _values(scenes[0], self._parameters, first)
+            for name, value in _values(scenes[row], self._parameters, row)
         )
         heard = self._session.exchange(told, reset=True)
         for _ in range(self._settle):
@@ -184,8 +184,8 @@ class Observed:
                 f"an agent of the build must observe something, but did not in {_EXCHANGES} steps; "
                 "give it a CameraSensorComponent, and behaviour type Default"
             )
-        shape = (1, *self._size)
-        return Rendered(image[None], np.zeros(shape, np.int32), ((),))
+        canvas.planes["images"][row], canvas.planes["instances"][row] = image, 0
+        canvas.labels.append(())
 
     def _image(self, heard: Any) -> npt.NDArray[np.uint8] | None:
         """The image among what agents observe; None where none does."""

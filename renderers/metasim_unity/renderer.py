@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal
-
-import numpy as np
+from typing import Any, ClassVar, Final, Literal, TypeVar
 
 from metasim.errors import PluginError, RenderError
 from metasim.render.base import Rendered, Renderer
 from metasim.scene.graph import Scene
-from metasim_unity.answers import PLANES, plane_bytes
+from metasim_unity.answers import plane_bytes
 from metasim_unity.bridge import Bridge
+from metasim_unity.canvas import PLANES
 from metasim_unity.communicator import Communicator
 from metasim_unity.example import EXAMPLE, KINDS
 from metasim_unity.faults import PlayerError
@@ -24,6 +23,8 @@ from metasim_unity.protos import lacks
 from metasim_unity.session import Session
 
 __all__ = ["UnityRenderer"]
+
+T = TypeVar("T")
 
 _EDITOR: Final = 5004
 """The port that the Unity editor connects to."""
@@ -148,23 +149,26 @@ class UnityRenderer(Renderer):
         Raises:
             RenderError: when the player cannot draw a scene, or two in a row failed over it.
         """
-        parts: list[Rendered] = []
-        drawn = 0
-        while drawn < len(scenes) or not parts:
-            part = self._drawn(scenes[drawn : drawn + self._most], drawn)
-            parts.append(part)
-            drawn += len(part)
-        return _joined(parts)
+        canvas = self._trying(lambda drawing: drawing.canvas(len(scenes)))
+        while canvas.drawn < len(scenes):
+            first = canvas.drawn
 
-    def _drawn(self, scenes: Sequence[Scene], first: int) -> Rendered:
-        """Some of the scenes, by a player that lives."""
+            def draw(drawing: Bridge | Observed, first: int = first) -> None:
+                canvas.cut(first)
+                drawing.draw(canvas, scenes)
+
+            self._trying(draw)
+        return canvas.rendered()
+
+    def _trying(self, act: Callable[[Bridge | Observed], T]) -> T:
+        """What a player that lives does."""
         failures = 0
         while True:
             try:
                 if self._drawing is None:
                     self._begin()
                 assert self._drawing is not None
-                return self._drawing.draw(scenes, first) if scenes else self._drawing.nothing()
+                return act(self._drawing)
             except PlayerError as error:
                 self._end(at_once=True)
                 failures += 1
@@ -245,26 +249,6 @@ class UnityRenderer(Renderer):
         """Tell the player that this is the end, and end what was started."""
         self._end()
         self._communicator.close()
-
-
-def _joined(parts: Sequence[Rendered]) -> Rendered:
-    """The images of all parts."""
-    if len(parts) == 1:
-        return parts[0]
-
-    def whole(name: str) -> Any:
-        planes = [getattr(part, name) for part in parts]
-        return None if any(plane is None for plane in planes) else np.concatenate(planes)
-
-    cameras = [part.cameras for part in parts]
-    return Rendered(
-        whole("images"),
-        whole("instances"),
-        tuple(labels for part in parts for labels in part.labels),
-        whole("depth"),
-        whole("normals"),
-        None if any(c is None for c in cameras) else tuple(one for c in cameras for one in c or ()),
-    )
 
 
 def _checked_size(size: Any) -> tuple[int, int]:

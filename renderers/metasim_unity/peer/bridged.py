@@ -12,7 +12,7 @@ from metasim.errors import MetasimError
 from metasim.render.base import Label, Rendered, Renderer
 from metasim.render.geometry import Camera, Pose
 from metasim.scene.graph import Scene
-from metasim_unity.answers import PLANES
+from metasim_unity.canvas import PLANES
 from metasim_unity.frames import (
     CHANNEL,
     VERSION,

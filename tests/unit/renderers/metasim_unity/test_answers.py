@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from metasim.scene.graph import Scene
 from metasim_unity.answers import Answer, plane_bytes
+from metasim_unity.canvas import Canvas
 from metasim_unity.frames import Frame, Kind, ProtocolError, read_frame
 from metasim_unity.peer.bridged import images_frame
 from metasim_unity.peer.tabletop import TabletopRenderer
@@ -26,7 +27,7 @@ def frame_of(scenes: list[Scene], **values: Any) -> Frame:
 
 
 def answer_to(scenes: list[Scene]) -> Answer:
-    return Answer(scenes, SIZE, PLANES, cameras=True, flipped=True)
+    return Answer(Canvas(len(scenes), SIZE, PLANES, seen=True), scenes, flipped=True)
 
 
 def test_the_bytes_of_planes_are_reckoned_as_they_are_sent(scenes: list[Scene]) -> None:
@@ -131,20 +132,22 @@ def test_whatever_an_answer_says_it_is_read_or_refused(values: dict[str, Any]) -
     from metasim_unity.example import EXAMPLE
 
     scene = SceneGrammar.model_validate(EXAMPLE).sample(stream(0, "scene"))
-    answer = Answer([scene], SIZE, PLANES, cameras=True, flipped=True)
+    canvas = Canvas(1, SIZE, PLANES, seen=True)
+    answer = Answer(canvas, [scene], flipped=True)
     frame = frame_of([scene], **values)
     with suppress(ProtocolError):
         answer.take(frame)
-        rendered = answer.rendered()
+        rendered = canvas.rendered()
         assert rendered.images.shape == (1, *SIZE, 3)
         assert np.isfinite(rendered.images).all()
 
 
 def test_a_frame_that_was_sent_is_taken(scenes: list[Scene]) -> None:
-    answer = answer_to(scenes[:3])
+    canvas = Canvas(3, SIZE, PLANES, seen=True)
+    answer = Answer(canvas, scenes[:3], flipped=True)
     answer.take(read_frame(frame_of(scenes[:3]).to_bytes(), 1 << 20))
     assert answer.done
-    drawn, wanted = answer.rendered(), TabletopRenderer(SIZE).render(scenes[:3])
+    drawn, wanted = canvas.rendered(), TabletopRenderer(SIZE).render(scenes[:3])
     assert drawn.labels == wanted.labels
     assert np.array_equal(drawn.normals, wanted.normals)
     assert frame_of(scenes[:1]).kind == Kind.IMAGES

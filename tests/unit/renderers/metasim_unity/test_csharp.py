@@ -18,7 +18,8 @@ import pytest
 import metasim_unity
 from metasim.render.geometry import Camera, Pose
 from metasim.scene.graph import Attributes, Node, Scene, Value
-from metasim_unity.answers import PLANES, Answer
+from metasim_unity.answers import Answer
+from metasim_unity.canvas import PLANES, Canvas
 from metasim_unity.example import KINDS
 from metasim_unity.frames import Frame, Kind, read_frame
 from metasim_unity.peer.tabletop import TabletopRenderer
@@ -133,11 +134,12 @@ def test_python_reads_the_frames_of_players(program: Path, tmp_path: Path) -> No
 def test_python_takes_the_images_of_players(program: Path, tmp_path: Path) -> None:
     run(program, "frames", tmp_path)
     nodes = (node("scene"), node("object", 0, "a"), node("object", 0, "b"))
-    answer = Answer([Scene(nodes, 0)] * 2, (2, 3), tuple(PLANES), cameras=True, flipped=True)
+    canvas = Canvas(2, (2, 3), tuple(PLANES), seen=True)
+    answer = Answer(canvas, [Scene(nodes, 0)] * 2, flipped=True)
     for part in range(2):
         answer.take(read_frame((tmp_path / f"images-{part}.bin").read_bytes(), LONGEST))
     assert answer.done
-    rendered = answer.rendered()
+    rendered = canvas.rendered()
     lower, upper = range(9), range(9, 18)
     assert rendered.images[0].ravel().tolist() == [*upper, *lower]
     assert rendered.images[1].ravel().tolist() == [one + 1 for one in [*upper, *lower]]
@@ -425,10 +427,11 @@ def test_the_ground_truth_is_that_of_the_reference_peer(
     ]
     (hello,), frames = answered(program, tmp_path, asked, condition)
     assert hello.values["categories"] == {"object": CLASSES}
-    answer = Answer(scenes, size, tuple(PLANES), cameras=True, flipped=True)
+    canvas = Canvas(len(scenes), size, tuple(PLANES), seen=True)
+    answer = Answer(canvas, scenes, flipped=True)
     for frame in frames:
         answer.take(frame)
-    got, expected = answer.rendered(), TabletopRenderer(size).render(scenes)
+    got, expected = canvas.rendered(), TabletopRenderer(size).render(scenes)
     assert got.images[0, 0, 5].tolist() == [5, 47, 0]  # the stub's image tells column and row
     assert got.depth is not None
     assert got.normals is not None
