@@ -14,6 +14,7 @@ import numpy.typing as npt
 from metasim.errors import PluginError
 from metasim.render.base import Label, Rendered, Renderer
 from metasim.render.geometry import Camera, Mesh
+from metasim.render.size import check_size
 from metasim.scene.graph import Scene
 from metasim_blender import engine
 from metasim_blender.assets import BUILT_IN, ModelFile, files_beside, find_textures, load_models
@@ -34,7 +35,6 @@ __all__ = ["BlenderRenderer"]
 
 _SAMPLES: Final[Mapping[str, int]] = {"fast": 4, "unlit": 4, "quality": 64}
 _NOWHERE: Final = 1e9  # metres; Cycles says 1e10 where there is nothing
-_LARGEST_SIDE: Final = 8192
 _MOST_SAMPLES: Final = 65536
 
 
@@ -91,7 +91,7 @@ class BlenderRenderer(Renderer):
         device: Device = "auto",
         denoise: bool = False,
     ) -> None:
-        self.image_size = _checked_size(image_size)
+        self.image_size = check_size(image_size)
         count = _checked_samples(samples, profile)
         self._models = load_models(models)
         self._corners = {n: np.ascontiguousarray(m.faces.T) for n, m in self._models.items()}
@@ -229,16 +229,6 @@ def _instances(passes: Passes, numbers: Sequence[int]) -> npt.NDArray[np.int32]:
     places = np.zeros(max(numbers, default=0) + 1, np.int32)
     places[list(numbers)] = np.arange(1, len(numbers) + 1)
     return places[passes.index.astype(np.int32)]
-
-
-def _checked_size(size: Sequence[int]) -> tuple[int, int]:
-    whole = [int(s) for s in size if isinstance(s, (int, np.integer)) and 1 <= s <= _LARGEST_SIDE]
-    if len(size) != 2 or len(whole) != 2:
-        raise PluginError(
-            f"image_size must be [height, width], two whole numbers from 1 to {_LARGEST_SIDE}, "
-            f"got {size!r}"
-        )
-    return whole[0], whole[1]
 
 
 def _checked_samples(samples: int | None, profile: str) -> int:

@@ -20,12 +20,13 @@ from pydantic import Field
 
 from metasim.errors import PluginError
 from metasim.render.base import Rendered, Renderer
+from metasim.render.size import check_size
 from metasim.scene.graph import Scene
 from metasim_mnist.batch import KINDS, Batch, read_scenes
 from metasim_mnist.drawing import OPAQUE
 from metasim_mnist.glyphs import BOX, Split, load_glyphs
 from metasim_mnist.labels import label_digits
-from metasim_mnist.renderer import ImageSize, MnistRenderer, check_size
+from metasim_mnist.renderer import ImageSize, MnistRenderer
 
 __all__ = ["GapRenderer"]
 

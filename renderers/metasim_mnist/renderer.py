@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from metasim.errors import PluginError
 from metasim.render.base import Rendered, Renderer
+from metasim.render.size import LARGEST_SIDE, check_size
 from metasim.scene.graph import Scene
 from metasim_mnist.batch import KINDS, PLACED, SHADED, Batch, read_scenes
 from metasim_mnist.canvas import Picture, Places, add_noise, compose
@@ -23,13 +23,12 @@ from metasim_mnist.labels import label_digits
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["ImageSize", "MnistRenderer", "check_size", "pixel_of"]
+__all__ = ["ImageSize", "MnistRenderer", "pixel_of"]
 
 _AT_ONCE = 2**17  # pixels drawn in one go: few enough for their arrays to stay in the cache
-_LARGEST_SIDE = 8192
 
 ImageSize = Annotated[
-    Sequence[Annotated[int, Field(ge=1, le=_LARGEST_SIDE)]], Field(min_length=2, max_length=2)
+    Sequence[Annotated[int, Field(ge=1, le=LARGEST_SIDE)]], Field(min_length=2, max_length=2)
 ]
 """(height, width) in pixels; the bounds are for whoever reads the annotation."""
 
@@ -234,18 +233,3 @@ def _turns(
     # an image must not depend on its batch.
     radians = np.deg2rad(yaw).tolist()
     return np.array([*map(math.cos, radians)]), np.array([*map(math.sin, radians)])
-
-
-def check_size(size: Sequence[int]) -> tuple[int, int]:
-    """``size`` as (H, W).
-
-    Raises:
-        PluginError: when it is not two whole numbers from 1 to 8192.
-    """
-    whole = [int(side) for side in size if isinstance(side, (int, np.integer))]
-    if len(whole) != 2 or len(size) != 2 or not all(1 <= s <= _LARGEST_SIDE for s in whole):
-        raise PluginError(
-            "image_size must be [height, width], two whole numbers from 1 to "
-            f"{_LARGEST_SIDE}, got {list(size)!r}"
-        )
-    return whole[0], whole[1]

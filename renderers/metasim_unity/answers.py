@@ -16,7 +16,6 @@ from metasim_unity.frames import Frame, ProtocolError
 
 __all__ = ["Answer", "longest_json", "plane_bytes"]
 
-
 _ALIGNED: Final = 8
 _WRONG: Final = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
 """What reading JSON that is not as it should be raises."""

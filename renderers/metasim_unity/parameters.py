@@ -20,18 +20,18 @@ from metasim_unity.faults import PlayerError
 from metasim_unity.frames import on_channel
 from metasim_unity.session import Session
 
-__all__ = ["Layout", "Observed", "Parameter", "kinds_of", "read_parameters"]
+__all__ = ["PARAMETERS", "PNG", "Layout", "Observed", "Parameter", "kinds_of", "read_parameters"]
 
 Layout = Literal["auto", "hwc", "chw"]
 
-_CHANNEL: Final = UUID("534c891e-810f-11ea-a9d0-822485860400")
+PARAMETERS: Final = UUID("534c891e-810f-11ea-a9d0-822485860400")
 """ML-Agents' side channel of environment parameters."""
 
 _FLOAT: Final = 0  # the type of a parameter
 _SEED: Final = "seed"
 _EXCHANGES: Final = 1000  # without an observation
 _COLOURS: Final = (1, 3)
-_PNG: Final = 1  # the type of compression
+PNG: Final = 1  # the type of compression
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +168,7 @@ class Observed:
         """
         row = canvas.drawn
         told = b"".join(
-            on_channel(_message(name, value), _CHANNEL)
+            on_channel(_message(name, value), PARAMETERS)
             for name, value in _values(scenes[row], self._parameters, row)
         )
         heard = self._session.exchange(told, reset=True)
@@ -244,7 +244,7 @@ def _decoded(seen: Any, size: tuple[int, int], layout: Layout) -> npt.NDArray[np
             f"the camera sensor must give {size[0]} x {size[1]} pixels in 1 or 3 colours, got the "
             f"shape {shape}, read as {layout}; set image_size, or the sensor's size and layout"
         )
-    if seen.compression_type == _PNG:
+    if seen.compression_type == PNG:
         image = _png(seen.compressed_data, size)
     else:
         image = _floats(seen.float_data.data, shape)

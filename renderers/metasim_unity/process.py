@@ -17,7 +17,7 @@ from typing import IO, Final
 from metasim.errors import PluginError
 from metasim_unity.faults import PlayerError
 
-__all__ = ["PEER", "PlayerProcess", "player_command"]
+__all__ = ["PEER", "PlayerProcess"]
 
 PEER: Final = Path(__file__).with_name("peer.x86_64")
 """The reference peer, started as a build is."""
@@ -34,7 +34,7 @@ _PROXIES: Final = (
 )
 
 
-def player_command(player: Path, port: int, arguments: Sequence[str] = ()) -> list[str]:
+def _command(player: Path, port: int, arguments: Sequence[str] = ()) -> list[str]:
     """The command that starts a build so that it connects to a port.
 
     Args:
@@ -70,7 +70,7 @@ class PlayerProcess:
     """
 
     def __init__(self, player: Path, port: int, arguments: Sequence[str]) -> None:
-        self._command = player_command(player, port, arguments)
+        self._command = _command(player, port, arguments)
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
         try:
             self._process = subprocess.Popen(

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final, Literal, TypeVar
 
 from metasim.errors import PluginError, RenderError
 from metasim.render.base import Rendered, Renderer
+from metasim.render.size import check_size
 from metasim.scene.graph import Scene
 from metasim_unity.answers import plane_bytes
 from metasim_unity.bridge import Bridge
@@ -32,7 +33,6 @@ _EDITOR: Final = 5004
 _PIXELS: Final = 8 * 128 * 128
 """Of an exchange, unless the user says otherwise: few exchanges, and little memory."""
 
-_LARGEST_SIDE: Final = 8192
 _SLACK: Final = 64 << 20  # bytes of a message beside what is expected
 _DEATHS: Final = 2
 """Players in a row that may fail over the same scenes."""
@@ -96,7 +96,7 @@ class UnityRenderer(Renderer):
         connecting: float = 60.0,
         answering: float = 60.0,
     ) -> None:
-        self.image_size = _checked_size(image_size)
+        self.image_size = check_size(image_size)
         self._wanted = _checked_planes(planes)
         self._most = _checked_scenes(scenes, self.image_size)
         self._parameters = None if parameters is None else read_parameters(parameters)
@@ -165,10 +165,7 @@ class UnityRenderer(Renderer):
         failures = 0
         while True:
             try:
-                if self._drawing is None:
-                    self._begin()
-                assert self._drawing is not None
-                return act(self._drawing)
+                return act(self._drawing or self._begin())
             except PlayerError as error:
                 self._end(at_once=True)
                 failures += 1
@@ -181,8 +178,8 @@ class UnityRenderer(Renderer):
                 self._end(at_once=True)  # whatever it sends next answers what nobody asks any more
                 raise
 
-    def _begin(self) -> None:
-        """Have a player connect, and learn what it is."""
+    def _begin(self) -> Bridge | Observed:
+        """Have a player connect, and learn what it is; what draws with it."""
         if self._player is not None:
             program = PEER if self._player == "peer" else Path(self._player)
             self._process = PlayerProcess(program, self._communicator.port, self._arguments)
@@ -194,16 +191,13 @@ class UnityRenderer(Renderer):
         except PlayerError as error:
             raise self._explained(error) if error.again else error from None
         if self._parameters is not None:
-            observation, settle, layout = self._observing
-            self._drawing = Observed(
-                session, self.image_size, self._parameters, observation, settle, layout
-            )
-            return
-        bridge = Bridge(session, self.image_size, self._wanted, self._most)
-        self._drawing = bridge
+            self._drawing = Observed(session, self.image_size, self._parameters, *self._observing)
+            return self._drawing
+        self._drawing = bridge = Bridge(session, self.image_size, self._wanted, self._most)
         self.known_categories = {
             kind: names for kind, names in bridge.hello.categories.items() if kind in self.kinds
         }
+        return bridge
 
     def _watch(self) -> None:
         if self._process is not None:
@@ -249,16 +243,6 @@ class UnityRenderer(Renderer):
         """Tell the player that this is the end, and end what was started."""
         self._end()
         self._communicator.close()
-
-
-def _checked_size(size: Any) -> tuple[int, int]:
-    pair = isinstance(size, (list, tuple)) and len(size) == 2
-    if not pair or not all(type(side) is int and 1 <= side <= _LARGEST_SIDE for side in size):
-        raise PluginError(
-            f"image_size must be [height, width], whole numbers from 1 to {_LARGEST_SIDE}, got "
-            f"{size!r}"
-        )
-    return size[0], size[1]
 
 
 def _checked_scenes(scenes: Any, size: tuple[int, int]) -> int:

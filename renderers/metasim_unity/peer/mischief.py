@@ -8,6 +8,7 @@ import struct
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from metasim_unity.frames import HEADER, Frame, Kind, channel_messages, on_channel, read_frame
@@ -50,19 +51,14 @@ def _with(**values: Any) -> Callable[[bytes], bytes]:
 
     def change(frame: bytes) -> bytes:
         found = read_frame(frame, _LONGEST)
-        changed = {**found.values, **values}
-        return Frame(
-            found.kind, found.request, changed, bytes(found.planes), found.part, found.parts
-        ).to_bytes()
+        return replace(found, values={**found.values, **values}).to_bytes()
 
     return change
 
 
 def _stale(frame: bytes) -> bytes:
-    told = bytearray(frame)
-    (request,) = struct.unpack_from("<I", told, 8)
-    struct.pack_into("<I", told, 8, max(0, request - 1))
-    return bytes(told)
+    found = read_frame(frame, _LONGEST)
+    return replace(found, request=max(0, found.request - 1)).to_bytes()
 
 
 def _black(frame: bytes) -> bytes:
@@ -72,7 +68,7 @@ def _black(frame: bytes) -> bytes:
     places = {plane["name"]: plane["offset"] for plane in found.values["planes"]}
     planes = bytearray(found.planes)
     planes[: places["instances"]] = bytes(places["instances"])
-    return Frame(found.kind, found.request, found.values, bytes(planes)).to_bytes()
+    return replace(found, planes=bytes(planes)).to_bytes()
 
 
 def _failed(frame: bytes) -> bytes:

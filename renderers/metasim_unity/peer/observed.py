@@ -6,19 +6,16 @@ import io
 import struct
 from collections import deque
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Literal
-from uuid import UUID
+from typing import Any, Literal
 
 import numpy as np
 
 from metasim.render.base import Renderer
 from metasim.scene.graph import Attributes, Node, Scene
 from metasim_unity.frames import channel_messages
+from metasim_unity.parameters import PARAMETERS, PNG
 
 __all__ = ["Observing", "Watched"]
-
-_CHANNEL: Final = UUID("534c891e-810f-11ea-a9d0-822485860400")
-_PNG: Final = 1
 
 Watched = Literal["hwc", "chw"]
 
@@ -45,7 +42,7 @@ class Observing:
     def hear(self, side_channel: bytes, reset: bool) -> None:
         """Take parameters; a reset is when they act."""
         for channel, message in channel_messages(side_channel):
-            if channel == _CHANNEL:
+            if channel == PARAMETERS:
                 (length,) = struct.unpack_from("<i", message)
                 name = bytes(message[4 : 4 + length]).decode()
                 (self._parameters[name],) = struct.unpack_from("<f", message, 8 + length)
@@ -79,7 +76,7 @@ class Observing:
         shape = image.shape if self._layout == "hwc" else (3, *image.shape[:2])
         seen: dict[str, Any] = {"shape": list(shape), "name": "camera"}
         if self._compressed:
-            seen |= {"compression_type": _PNG, "compressed_data": _png(image)}
+            seen |= {"compression_type": PNG, "compressed_data": _png(image)}
         else:
             numbers = image if self._layout == "hwc" else np.moveaxis(image, 2, 0)
             seen["float_data"] = (numbers.astype(np.float32) / 255).ravel().tolist()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -36,3 +37,11 @@ def launched() -> Iterator[Callable[..., UnityRenderer]]:
             return renderer
 
         yield make
+
+
+def free_port() -> int:
+    """One that nobody listens on, yet."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port: int = held.getsockname()[1]
+        return port

@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metasim.rng import stream
+from metasim.scene.grammar import SceneGrammar
 from metasim.scene.graph import Scene
 from metasim_unity.answers import Answer, plane_bytes
 from metasim_unity.canvas import Canvas
+from metasim_unity.example import EXAMPLE
 from metasim_unity.frames import Frame, Kind, ProtocolError, read_frame
 from metasim_unity.peer.bridged import images_frame
 from metasim_unity.peer.tabletop import TabletopRenderer
@@ -127,10 +130,6 @@ json = st.recursive(
     )
 )
 def test_whatever_an_answer_says_it_is_read_or_refused(values: dict[str, Any]) -> None:
-    from metasim.rng import stream
-    from metasim.scene.grammar import SceneGrammar
-    from metasim_unity.example import EXAMPLE
-
     scene = SceneGrammar.model_validate(EXAMPLE).sample(stream(0, "scene"))
     canvas = Canvas(1, SIZE, PLANES, seen=True)
     answer = Answer(canvas, [scene], flipped=True)

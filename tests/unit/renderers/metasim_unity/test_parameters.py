@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +16,7 @@ from metasim.scene.graph import Attributes, Node, Scene
 from metasim_unity import UnityRenderer
 from metasim_unity.parameters import Parameter, kinds_of, read_parameters
 from metasim_unity.peer.tabletop import TabletopRenderer
+from tests.unit.renderers.metasim_unity.conftest import free_port
 
 pytestmark = pytest.mark.unity
 
@@ -134,15 +138,8 @@ def test_parameters_that_are_wrong_are_refused(told: dict[str, Any]) -> None:
 
 def test_the_users_own_player_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
     """Attach: a second terminal, here a thread, starts the player once it is asked for."""
-    import socket
-    import subprocess
-    import sys
-    import time
-
     pytest.importorskip("mlagents_envs", reason="needs the extra unity")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     players: list[subprocess.Popen[bytes]] = []
 
     def start() -> None:

@@ -14,6 +14,7 @@ import pytest
 from metasim_unity.peer.__main__ import main
 from metasim_unity.peer.tabletop import TabletopRenderer
 from metasim_unity.protos import EXCHANGE, message_class
+from tests.unit.renderers.metasim_unity.conftest import free_port
 
 pytestmark = pytest.mark.unity
 
@@ -68,15 +69,6 @@ def _grpc() -> None:
     vars(module)["UnityToExternalProtoServicer"] = object
     vars(module)["add_UnityToExternalProtoServicer_to_server"] = add
     sys.modules[module.__name__] = module
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        port: int = held.getsockname()[1]
-        return port
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # mlagents-envs is of 2022

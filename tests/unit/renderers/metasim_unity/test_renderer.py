@@ -231,6 +231,16 @@ def test_options_that_are_wrong_are_told(options: dict[str, Any], told: str) -> 
         UnityRenderer(**options)
 
 
+def test_the_peer_is_started_as_a_build_is(tmp_path: Path, scenes: list[Scene]) -> None:
+    """By its file, wherever that lies: the Python to use is told to it."""
+    pytest.importorskip("mlagents_envs", reason="needs the extra unity")
+    build = tmp_path / "build.x86_64"
+    build.write_bytes(PEER.read_bytes())
+    build.chmod(0o755)
+    with UnityRenderer(player=build) as renderer:
+        assert same(renderer.render(scenes), TabletopRenderer().render(scenes))
+
+
 def test_two_players_side_by_side(scenes: list[Scene]) -> None:
     pytest.importorskip("mlagents_envs", reason="needs the extra unity")
     hired = Workers(count=2)
