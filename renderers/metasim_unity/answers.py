@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
 from metasim.render.base import Label
 from metasim.render.geometry import Camera, Pose
-from metasim.scene.graph import Scene
+from metasim.scene.graph import Node, Scene
 from metasim_unity.canvas import PLANES, Canvas
 from metasim_unity.frames import Frame, ProtocolError
+from metasim_unity.messages import CameraTold, Images, LabelTold, PoseTold
 
 __all__ = ["Answer", "longest_json", "plane_bytes"]
 
 _ALIGNED: Final = 8
-_WRONG: Final = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
-"""What reading JSON that is not as it should be raises."""
 _JSON, _JSON_SCENE = 1 << 20, 1 << 16  # bytes: of a frame, and more for each scene
 
 
@@ -44,7 +43,7 @@ def plane_bytes(count: int, size: tuple[int, int], planes: Sequence[str]) -> int
 
 
 class Answer:
-    """The answer to one request, as its frames arrive.
+    """The answer to one request, as its frames are taken; on the canvas once it is whole.
 
     Args:
         canvas: what it is drawn on, after what is drawn there already.
@@ -54,7 +53,8 @@ class Answer:
 
     def __init__(self, canvas: Canvas, scenes: Sequence[Scene], flipped: bool) -> None:
         self._canvas, self._scenes, self._flipped = canvas, scenes, flipped
-        self._before = canvas.drawn
+        self._labels: list[tuple[Label, ...]] = []
+        self._cameras: list[Camera] = []
         self._part = 0
         self._parts: int | None = None
 
@@ -70,22 +70,25 @@ class Answer:
             ProtocolError: when it is not what the protocol says.
         """
         self._follow(frame)
-        first, count = _whole(frame.values, "first"), _whole(frame.values, "count")
-        start = self._canvas.drawn - self._before
+        told = frame.told(Images)
+        start = len(self._labels)
         left = len(self._scenes) - start
-        if first != start or not 1 <= count <= left:
+        if told.first != start or not 1 <= told.count <= left:
             raise ProtocolError(
                 f"a frame must have from 1 to {left} scenes, the first of which is number {start}, "
-                f"got {count} from number {first} on"
+                f"got {told.count} from number {told.first} on"
             )
-        scenes = self._scenes[first : first + count]
-        self._copy(frame, count)
-        self._read_cameras(frame.values.get("cameras"), count)
-        self._read_labels(frame.values.get("labels"), scenes, first)
-        if self.done and count < left:
+        self._copy(told, frame.planes)
+        self._read_cameras(told)
+        self._read_labels(told)
+        if not self.done:
+            return
+        if told.count < left:
             raise ProtocolError(
-                f"an answer must have all {len(self._scenes)} scenes, got {first + count}"
+                f"an answer must have all {len(self._scenes)} scenes, got {start + told.count}"
             )
+        self._canvas.labels += self._labels
+        self._canvas.cameras += self._cameras
 
     def _follow(self, frame: Frame) -> None:
         if self._parts is None:
@@ -102,118 +105,87 @@ class Answer:
             )
         self._part += 1
 
-    def _copy(self, frame: Frame, count: int) -> None:
+    def _copy(self, told: Images, planes: bytes | memoryview) -> None:
         canvas = self._canvas
-        offsets, end = _layout(count, canvas.size, canvas.names)
+        offsets, end = _layout(told.count, canvas.size, canvas.names)
         wanted = [
-            {"name": name, "type": PLANES[name].code, "offset": offset}
+            (name, PLANES[name].code, offset)
             for name, offset in zip(canvas.names, offsets, strict=True)
         ]
-        told = frame.values.get("planes")
-        if told != wanted:
-            raise ProtocolError(f"the planes of {count} images must be {wanted}, got {told!r:.400}")
-        if len(frame.planes) != end:
+        got = [(plane.name, plane.type, plane.offset) for plane in told.planes]
+        if got != wanted:
             raise ProtocolError(
-                f"the planes {', '.join(canvas.names)} of {count} images of {canvas.size[0]} x "
-                f"{canvas.size[1]} pixels must have {end} bytes, got {len(frame.planes)}"
+                f"the planes of {told.count} images must be {wanted}, got {got!r:.400}"
             )
-        rows = slice(canvas.drawn, canvas.drawn + count)
+        if len(planes) != end:
+            raise ProtocolError(
+                f"the planes {', '.join(canvas.names)} of {told.count} images of "
+                f"{canvas.size[0]} x {canvas.size[1]} pixels must have {end} bytes, got "
+                f"{len(planes)}"
+            )
+        rows = self._rows(told.count)
         for name, offset in zip(canvas.names, offsets, strict=True):
             plane = PLANES[name]
-            shape = plane.shape(count, canvas.size)
-            sent = np.frombuffer(frame.planes, plane.sent, math.prod(shape), offset).reshape(shape)
+            shape = plane.shape(told.count, canvas.size)
+            sent = np.frombuffer(planes, plane.sent, math.prod(shape), offset).reshape(shape)
             canvas.planes[name][rows] = sent[:, ::-1] if self._flipped else sent
 
-    def _read_labels(self, told: Any, scenes: Sequence[Scene], first: int) -> None:
-        if not isinstance(told, list) or len(told) != len(scenes):
-            raise ProtocolError(f"labels must be {len(scenes)} lists, got {told!r:.200}")
-        rows = slice(self._canvas.drawn, self._canvas.drawn + len(scenes))
-        highest = self._canvas.planes["instances"][rows].max((1, 2)).tolist()
-        for place, (one, scene, high) in enumerate(zip(told, scenes, highest, strict=True), first):
+    def _rows(self, count: int) -> slice:
+        """Where the canvas has the next so many images."""
+        start = self._canvas.drawn + len(self._labels)
+        return slice(start, start + count)
+
+    def _read_labels(self, told: Images) -> None:
+        if len(told.labels) != told.count:
+            raise ProtocolError(f"labels must be {told.count} lists, got {len(told.labels)}")
+        instances = self._canvas.planes["instances"][self._rows(told.count)]
+        highest = instances.max((1, 2)).tolist()
+        for place, (labels, high) in enumerate(zip(told.labels, highest, strict=True), told.first):
+            nodes = self._scenes[place].nodes
             try:
-                labels = tuple(_label(label, scene) for label in one)
-            except _WRONG as error:
+                self._labels.append(tuple([_label(label, nodes[label.node]) for label in labels]))
+            except IndexError:
                 raise ProtocolError(
-                    f"labels of scene {place} must be as the protocol says, but {error!r}; got "
-                    f"{one!r:.400}"
+                    f"labels must be of the {len(nodes)} nodes that scene {place} has, got "
+                    f"{[label.node for label in labels]!r:.200}"
                 ) from None
-            if high > max((label.instance for label in labels), default=0):
+            if high > max([label.instance for label in labels], default=0):
                 raise ProtocolError(
                     f"every instance in the plane must have a label, but scene {place} has none "
                     f"for {high}"
                 )
-            self._canvas.labels.append(labels)
 
-    def _read_cameras(self, told: Any, count: int) -> None:
+    def _read_cameras(self, told: Images) -> None:
         if not self._canvas.seen:
             return
-        if not isinstance(told, list) or len(told) != count:
-            raise ProtocolError(f"cameras must be {count}, one for each scene, got {told!r:.200}")
-        try:
-            self._canvas.cameras += [_camera(one) for one in told]
-        except _WRONG as error:
+        if len(told.cameras) != told.count:
             raise ProtocolError(
-                f"cameras must be as the protocol says, but {error!r}; got {told!r:.400}"
-            ) from None
+                f"cameras must be {told.count}, one for each scene, got {len(told.cameras)}"
+            )
+        before = None
+        for camera in told.cameras:
+            same = camera == before  # as most are
+            self._cameras.append(self._cameras[-1] if same else _camera(camera))
+            before = camera
 
 
-def _label(told: Mapping[str, Any], scene: Scene) -> Label:
-    place = _whole(told, "node")
-    node = scene.nodes[place]
-    category = told["category"]
-    if not isinstance(category, str):
-        raise TypeError(f"category must be text, got {category!r}")
+def _label(told: LabelTold, node: Node) -> Label:
     return Label(
-        _whole(told, "instance"),
-        place,
+        told.instance,
+        told.node,
         node.name,
         node.kind,
-        category,
-        _box(told["box"]),
-        _number(told["visible"]),
-        None if told.get("full_box") is None else _box(told["full_box"]),
-        None if told.get("pose") is None else _pose(told["pose"]),
+        told.category,
+        told.box,
+        told.visible,
+        told.full_box,
+        _pose(told.pose) if told.pose else None,
     )
 
 
-def _camera(told: Mapping[str, Any]) -> Camera:
-    world = told.get("world")
-    fx, fy, cx, cy = (_number(told[name]) for name in ("fx", "fy", "cx", "cy"))
-    return Camera(fx, fy, cx, cy, None if world is None else _pose(world))
+def _camera(told: CameraTold) -> Camera:
+    return Camera(told.fx, told.fy, told.cx, told.cy, _pose(told.world) if told.world else None)
 
 
-def _pose(told: Mapping[str, Any]) -> Pose:
-    a, b, c, d, e, f, g, h, i = map(_number, told["rotation"])
-    x, y, z = map(_number, told["translation"])
-    return Pose((a, b, c, d, e, f, g, h, i), (x, y, z), _number(told.get("scale", 1.0)))
-
-
-def _box(told: Any) -> tuple[int, int, int, int]:
-    if not isinstance(told, list) or len(told) != 4:
-        raise ValueError(f"a box must be four whole numbers, got {told!r:.80}")
-    x0, y0, x1, y1 = (_as_whole(side) for side in told)
-    return x0, y0, x1, y1
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(f"a number must be finite, got {value!r:.80}")
-    return float(value)
-
-
-def _whole(values: Mapping[str, Any], key: str) -> int:
-    if key not in values:
-        raise ProtocolError(f"{key} must be there")
-    value = _as_whole(values[key])
-    if value < 0:
-        raise ProtocolError(f"{key} must be at least 0, got {value}")
-    return value
-
-
-def _as_whole(value: Any) -> int:
-    """A whole number of 32 bits, which JSON may write as 3 or as 3.0."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not -(1 << 31) <= value < 1 << 31:
-        raise ProtocolError(f"must be a whole number of 32 bits, got {value!r:.80}")
-    return value
+def _pose(told: PoseTold) -> Pose:
+    return Pose(told.rotation, told.translation, told.scale)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, Final
 
 from metasim.errors import RenderError
@@ -21,13 +22,13 @@ from metasim_unity.frames import (
     channel_messages,
     on_channel,
     read_frame,
+    written,
 )
+from metasim_unity.messages import REQUEST_BYTES, Failure, Hello
 from metasim_unity.session import Session
 
-__all__ = ["Bridge", "Hello"]
+__all__ = ["Bridge"]
 
-_REQUEST_BYTES: Final = 4_000_000
-_ENVELOPE: Final = 4096  # bytes that ML-Agents puts around a frame, at most
 _EXCHANGES: Final = 1000  # without the answer
 _SILENT: Final = 20  # exchanges in which a player may say nothing of metasim's at first
 _MOST_SCENES: Final = 4096
@@ -35,26 +36,12 @@ _SEEDS: Final = 1 << 63
 
 
 @dataclass(frozen=True, slots=True)
-class Hello:
-    """What a player is.
+class _Request:
+    """So many scenes, as they are asked for."""
 
-    Attributes:
-        player: its name and version.
-        planes: names of those that it sends, in order.
-        cameras: whether it tells the camera of each image.
-        flipped: whether their rows are from bottom to top.
-        kinds: kind -> attributes that it understands.
-        categories: kind -> classes that it can have.
-        request_bytes: the longest frame that it takes.
-    """
-
-    player: str
-    planes: tuple[str, ...]
-    cameras: bool
-    flipped: bool
-    kinds: Mapping[str, tuple[str, ...]]
-    categories: Mapping[str, tuple[str, ...]]
-    request_bytes: int
+    number: int
+    count: int
+    frame: bytes
 
 
 class Bridge:
@@ -78,20 +65,23 @@ class Bridge:
         self, session: Session, size: tuple[int, int], planes: Sequence[str], scenes: int
     ) -> None:
         self._session, self._size, self._most = session, size, min(scenes, _MOST_SCENES)
-        self._request = 1
+        self._number = 1
         wanted = ["images", "instances", *planes]
         asked = {"protocols": [VERSION], "image_size": list(size), "planes": wanted}
-        request = Frame(Kind.CONFIGURE, self._request, asked).to_bytes()
-        frame = next(self._ask(request, Kind.HELLO, 0))
+        frame = Frame(Kind.CONFIGURE, self._number, written(asked)).to_bytes()
+        self._session.send(on_channel(frame), reset=True)
+        hello, *_ = self._answer(_Request(self._number, 1, frame), Kind.HELLO, 0)
         with _telling():
-            self.hello = _hello(frame.values, size, wanted)
+            self.hello = _checked(hello.told(Hello), size, wanted)
+        self._flipped = self.hello.rows == "bottom-up"
+        self._longest = min(self.hello.request_bytes, REQUEST_BYTES)
 
     def canvas(self, count: int) -> Canvas:
         """What so many images are drawn on."""
-        return Canvas(count, self._size, self.hello.planes, self.hello.cameras)
+        return Canvas(count, self._size, tuple(self.hello.planes), self.hello.cameras)
 
     def draw(self, canvas: Canvas, scenes: Sequence[Scene]) -> None:
-        """Draw some more scenes of a batch, as many as fit into a request.
+        """Draw the rest of a batch, while the player draws the next images as these are read.
 
         Args:
             canvas: of the whole batch.
@@ -101,69 +91,92 @@ class Bridge:
             PlayerError: when the player is gone, or does not keep to the protocol.
             RenderError: when it cannot draw a scene.
         """
-        if (canvas.names, canvas.seen) != (self.hello.planes, self.hello.cameras):
+        if (*canvas.names, canvas.seen) != (*self.hello.planes, self.hello.cameras):
             raise _unfit("a player that is started again must offer the same planes and cameras")
-        first = canvas.drawn
-        count, request = self._fitting(scenes[first : first + self._most], first)
-        answer = Answer(canvas, scenes[first : first + count], self.hello.flipped)
-        for frame in self._ask(request, Kind.IMAGES, first, count):
+        requests = [*self._requests(scenes, canvas.drawn)]
+        if requests:
+            self._session.send(on_channel(requests[0].frame))
+        for request, following in zip_longest(requests, requests[1:]):
+            first, asked = canvas.drawn, scenes[canvas.drawn : canvas.drawn + request.count]
+            frames = self._answer(request, Kind.IMAGES, first)
+            if following:
+                self._session.send(on_channel(following.frame))
+            answer = Answer(canvas, asked, self._flipped)
             with _telling():
-                answer.take(frame)
-        canvas.drop_poses(first)
-        _refuse_blank(canvas, first)
+                for frame in frames:
+                    answer.take(frame)
+            canvas.drop_poses(first)
+            _refuse_blank(canvas, first)
 
-    def _fitting(self, scenes: Sequence[Scene], first: int) -> tuple[int, bytes]:
-        """How many scenes go into the next request, and its frame."""
-        self._request += 1
-        count = len(scenes)
-        while True:
-            values = {"scenes": [_told(scene) for scene in scenes[:count]]}
-            request = Frame(Kind.RENDER, self._request, values).to_bytes()
-            size = len(request)
-            if size <= self.hello.request_bytes:
-                return count, request
-            if count == 1:
-                raise RenderError(
-                    f"a scene must fit into a message to Unity of {self.hello.request_bytes} bytes "
-                    f"(ML-Agents' players take no more than 4 MiB), but scene {first} of the batch "
-                    f"has {size}: {len(scenes[0].nodes)} nodes; make scenes of fewer nodes"
-                )
-            count = max(1, min(count - 1, count * self.hello.request_bytes // size))
+    def _requests(self, scenes: Sequence[Scene], first: int) -> Iterator[_Request]:
+        """What asks for all scenes from one on, as many at once as fit into a request."""
+        while first < len(scenes):
+            self._number += 1
+            request = self._request(scenes[first : first + self._most], first)
+            yield request
+            first += request.count
 
-    def _ask(self, request: bytes, answer: Kind, first: int, count: int = 1) -> Iterator[Frame]:
-        """Send a request; the frames that answer it."""
-        configuring = answer is Kind.HELLO
-        part, parts, stale, silent = 0, 1, 0, 0
-        sent, reset = on_channel(request), configuring
+    def _request(self, scenes: Sequence[Scene], first: int) -> _Request:
+        """What asks for as many scenes as fit."""
+        text = written({"scenes": [_told(scene) for scene in scenes]})
+        frame = Frame(Kind.RENDER, self._number, text).to_bytes()
+        size, count = len(frame), len(scenes)
+        if size <= self._longest:
+            return _Request(self._number, count, frame)
+        if count > 1:
+            return self._request(
+                scenes[: max(1, min(count - 1, count * self._longest // size))], first
+            )
+        raise RenderError(
+            f"a scene must fit into a message to Unity of {self._longest} bytes (ML-Agents players "
+            f"players take no more than 4 MiB), but scene {first} of the batch has {size}: "
+            f"{len(scenes[0].nodes)} nodes; make scenes of fewer nodes"
+        )
+
+    def _answer(self, request: _Request, kind: Kind, first: int) -> list[Frame]:
+        """The frames that answer what was sent, all of them."""
+        found: list[Frame] = []
+        stale = silent = 0
         for _ in range(_EXCHANGES):
-            heard: bytes = self._session.exchange(sent, reset).side_channel
-            sent, reset = b"", False
-            for frame in self._frames(heard, count):
-                if frame.kind is Kind.ERROR and frame.request in (0, self._request):
-                    raise _error(frame.values, first)
-                if frame.request != self._request:
+            heard: bytes = self._session.receive().side_channel
+            for frame in self._frames(heard, request.count):
+                if frame.kind is Kind.ERROR and frame.request in (0, request.number):
+                    raise self._failure(frame, first)
+                if frame.request != request.number:
                     stale += 1
                     continue
-                if frame.kind is not answer:
+                if frame.kind is not kind:
                     raise _unfit(
-                        f"a request must be answered by {answer.name}, got {frame.kind.name}"
+                        f"a request must be answered by {kind.name}, got {frame.kind.name}"
                     )
-                parts, part = frame.parts, part + 1
-                yield frame
-            if part >= parts:
-                return
+                found.append(frame)
+            if found and len(found) >= found[0].parts:
+                return found
             silent += not heard
-            if configuring and silent > _SILENT and not stale:
+            if kind is Kind.HELLO and silent > _SILENT and not stale:
                 raise PlayerError(
                     "the player must have metasim's package with a MetasimBridge in its scene, "
                     f"but said nothing of it in {silent} exchanges; add it (see the README in "
                     "metasim_unity/unity), or give 'parameters' for a build without it"
                 )
+            self._session.send(b"")
         raise PlayerError(
-            f"the player must answer request {self._request} within {_EXCHANGES} exchanges, got "
+            f"the player must answer request {request.number} within {_EXCHANGES} exchanges, got "
             f"{stale} frames of other requests",
             again=True,
         )
+
+    def _failure(self, frame: Frame, first: int) -> RenderError:
+        """What the player says went wrong, as an error."""
+        with _telling():
+            failure = frame.told(Failure)
+        told = f"{failure.message:.2000}"
+        if failure.code == "failed":
+            return PlayerError(f"the player failed: {told}", again=True)
+        if failure.code == "scene" and failure.scene is not None:
+            place = first + failure.scene
+            return RenderError(f"the player cannot build scene {place} of the batch: {told}")
+        return RenderError(f"the player refused the request ({failure.code!r:.40}): {told}")
 
     def _frames(self, heard: bytes, count: int) -> Iterator[Frame]:
         """The frames among what came through side channels."""
@@ -194,65 +207,25 @@ def _unfit(problem: str) -> PlayerError:
     )
 
 
-def _error(values: Mapping[str, Any], first: int) -> RenderError:
-    """What the player says went wrong, as an error."""
-    code, message, scene = values.get("code"), values.get("message"), values.get("scene")
-    told = f"{message:.2000}" if isinstance(message, str) else "no message"
-    if code == "failed":
-        return PlayerError(f"the player failed: {told}", again=True)
-    if code == "scene" and isinstance(scene, int):
-        return RenderError(f"the player cannot build scene {first + scene} of the batch: {told}")
-    return RenderError(f"the player refused the request ({code!r:.40}): {told}")
-
-
-def _hello(values: Mapping[str, Any], size: tuple[int, int], wanted: Sequence[str]) -> Hello:
-    """What HELLO says, checked."""
-    if values.get("protocol") != VERSION:
-        raise ProtocolError(f"protocol must be {VERSION}, got {values.get('protocol')!r:.40}")
-    if values.get("image_size") != list(size):
-        raise ProtocolError(
-            f"image_size must be the {list(size)} asked for, got {values.get('image_size')!r:.80}"
-        )
-    planes, rows = values.get("planes"), values.get("rows")
-    if not isinstance(planes, list) or not _fit(planes, wanted):
-        raise ProtocolError(f"planes must be of the {wanted} asked for, got {planes!r:.200}")
-    if rows not in ("top-down", "bottom-up"):
-        raise ProtocolError(f"rows must be 'top-down' or 'bottom-up', got {rows!r:.40}")
-    longest = values.get("request_bytes", _REQUEST_BYTES)
-    if isinstance(longest, bool) or not isinstance(longest, (int, float)) or longest < _ENVELOPE:
-        raise ProtocolError(f"request_bytes must be at least {_ENVELOPE}, got {longest!r:.40}")
-    return Hello(
-        f"{values.get('player', 'a player')!s:.200}",
-        tuple(planes),
-        values.get("cameras", False) is True,
-        rows == "bottom-up",
-        _names(values, "kinds"),
-        _names(values, "categories"),
-        min(int(longest), _REQUEST_BYTES),
-    )
-
-
-def _fit(planes: Sequence[Any], wanted: Sequence[str]) -> bool:
-    """Whether planes are some of the wanted ones, each once, with those that must be there."""
-    allowed = all(isinstance(name, str) and name in wanted for name in planes)
-    return allowed and len({*planes}) == len(planes) and {"images", "instances"} <= {*planes}
-
-
-def _names(values: Mapping[str, Any], key: str) -> dict[str, tuple[str, ...]]:
-    found = values.get(key, {})
-    if not isinstance(found, dict) or not all(
-        isinstance(names, list) and all(isinstance(name, str) for name in names)
-        for names in found.values()
-    ):
-        raise ProtocolError(f"{key} must map names to lists of names, got {found!r:.200}")
-    return {kind: tuple(names) for kind, names in found.items()}
+def _checked(hello: Hello, size: tuple[int, int], wanted: Sequence[str]) -> Hello:
+    """HELLO, once it says what it must."""
+    if hello.protocol != VERSION:
+        raise ProtocolError(f"protocol must be {VERSION}, got {hello.protocol}")
+    if hello.image_size != size:
+        raise ProtocolError(f"image_size must be the {size} asked for, got {hello.image_size}")
+    planes = {*hello.planes}
+    if not {"images", "instances"} <= planes <= {*wanted} or len(planes) < len(hello.planes):
+        raise ProtocolError(f"planes must be of the {wanted} asked for, got {hello.planes!r:.200}")
+    return hello
 
 
 def _refuse_blank(canvas: Canvas, row: int) -> None:
     """Refuse an image of one colour whose labels say that something is seen in it."""
     image = canvas.planes["images"][row]
-    seen = any(label.visible > 0 for label in canvas.labels[row])
-    if seen and (image == image[0, 0]).all():
+    some = image[:: max(1, len(image) // 8)]  # which tells most of the time
+    if (some != image[0, 0]).any() or (image != image[0, 0]).any():
+        return
+    if any(label.visible > 0 for label in canvas.labels[row]):
         raise PlayerError(
             f"images must show something, but one is {image[0, 0].tolist()} all over while "
             "its labels say that objects are seen; a player needs a display to render: never give "

@@ -75,10 +75,6 @@ class Canvas:
         """How many images are drawn."""
         return len(self.labels)
 
-    def cut(self, drawn: int) -> None:
-        """Forget all but the first images."""
-        del self.labels[drawn:], self.cameras[drawn:]
-
     def rendered(self) -> Rendered:
         """All of it, once it is drawn."""
         return Rendered(

@@ -6,6 +6,7 @@ once that a player is gone, refuses a second one, and never keeps Python from en
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 import weakref
@@ -26,6 +27,7 @@ Watch = Callable[[], None]
 
 _GOOD, _END = 200, 400  # a header's status
 _LOOK: Final = 0.05  # seconds between looks at whether a player is still there
+_SENDING: Final = 0.005  # seconds to wait until an answer is on its way
 _ENDING: Final = 2.0  # seconds for calls to end
 
 
@@ -57,6 +59,10 @@ class Communicator:
             "grpc.so_reuseport": 0,  # else two would share a port, and their players
             "grpc.max_receive_message_length": largest,
             "grpc.max_send_message_length": -1,
+            # Images in large pieces, and no asking how large they may be.
+            "grpc.http2.max_frame_size": (1 << 24) - 1,
+            "grpc.http2.lookahead_bytes": 1 << 23,
+            "grpc.http2.bdp_probe": 0,
         }
         self._server = grpc.server(self._threads, options=list(options.items()))
         handler = grpc.unary_unary_rpc_method_handler(
@@ -84,21 +90,26 @@ class Communicator:
                 raise PlayerError(f"no player connected within {seconds:g} s", again=True)
         return call.unity_output.rl_initialization_output
 
-    def exchange(self, inputs: Any, seconds: float, watch: Watch) -> Any:
-        """Answer the player's message; its next one, a ``UnityOutputProto``.
+    def send(self, inputs: Any) -> None:
+        """Answer the player's last message.
 
         Args:
             inputs: a ``UnityInputProto``.
+        """
+        message = message_class("UnityMessageProto")(unity_input=inputs)
+        message.header.status = _GOOD
+        self._line.reply(message)
+
+    def receive(self, seconds: float, watch: Watch) -> Any:
+        """The player's next message, a ``UnityOutputProto``.
+
+        Args:
             seconds: to wait at most.
             watch: called now and then while waiting.
 
         Raises:
             PlayerError: when the player is gone, or says nothing in time.
         """
-        message = message_class("UnityMessageProto")()
-        message.header.status = _GOOD
-        message.unity_input.CopyFrom(inputs)
-        self._line.reply(message)
         ends = time.monotonic() + seconds
         while (call := self._line.wait(_LOOK)) is None:
             watch()
@@ -184,9 +195,9 @@ class _Line:
     def _ended(self, call: _Call) -> None:
         """A call is over: because it was answered, or because the player is gone."""
         with self._changed:
-            if call.answer is None:
-                call.over = self._gone = True
-                self._changed.notify_all()
+            call.over = True
+            self._gone = self._gone or call.answer is None
+            self._changed.notify_all()
 
     # --- the thread of the renderer ---
 
@@ -200,12 +211,18 @@ class _Line:
             return self._call.message
 
     def reply(self, message: Any) -> None:
-        """Answer the player's last message."""
+        """Answer the player's last message.
+
+        What its caller does next would keep the thread of the call from running (the GIL), and the
+        player waiting; so the answer is let go first.
+        """
         with self._changed:
             if self._call is None:
                 return
-            self._call.answer, self._call = message, None
+            call, self._call = self._call, None
+            call.answer = message
             self._changed.notify_all()
+            self._changed.wait_for(lambda: call.over, _SENDING)
 
     def lost(self) -> bool:
         """Whether the player is gone."""
@@ -238,7 +255,7 @@ class _Line:
 
 
 class _Call:
-    """One call of the player's."""
+    """One call of the player's; it is over once it was answered, or the player is gone."""
 
     def __init__(self, message: Any) -> None:
         self.message, self.answer, self.over = message, None, False
@@ -251,13 +268,15 @@ def _farewell() -> Any:
 
 
 class _Threads(Executor):
-    """A thread for each call, which does not keep Python from ending."""
+    """Threads for calls, as many as there are at once; they do not keep Python from ending."""
 
     def __init__(self) -> None:
-        self._running: set[threading.Thread] = set()
+        self._waiting: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._idle = threading.Semaphore(0)
 
     def submit(self, call: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Run a call in a thread of its own."""
+        """Run a call in a thread that has nothing else to do."""
         future: Future[Any] = Future()
 
         def run() -> None:
@@ -265,16 +284,23 @@ class _Threads(Executor):
                 future.set_result(call(*args, **kwargs))
             except BaseException as error:  # whoever asks the future hears of it
                 future.set_exception(error)
-            finally:
-                self._running.discard(threading.current_thread())
 
-        thread = threading.Thread(target=run, name="metasim-unity", daemon=True)
-        self._running.add(thread)
-        thread.start()
+        self._waiting.put(run)
+        if not self._idle.acquire(blocking=False):
+            thread = threading.Thread(target=self._work, name="metasim-unity", daemon=True)
+            self._threads.append(thread)
+            thread.start()
         return future
 
+    def _work(self) -> None:
+        while (run := self._waiting.get()) is not None:
+            run()
+            self._idle.release()
+
     def join(self, seconds: float) -> None:
-        """Wait until all have ended, but no longer than so many seconds each."""
-        for thread in tuple(self._running):
-            with suppress(RuntimeError):  # the one that closes, or one that has not begun
+        """Have all end, and wait for them, but no longer than so many seconds each."""
+        for _ in self._threads:
+            self._waiting.put(None)
+        for thread in self._threads:
+            with suppress(RuntimeError):  # the one that closes
                 thread.join(seconds)

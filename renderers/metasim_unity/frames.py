@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Final
+from itertools import chain
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
-import numpy as np
+from pydantic import BaseModel, ValidationError
+from pydantic_core import to_json
 
 __all__ = [
     "CHANNEL",
@@ -23,6 +24,7 @@ __all__ = [
     "channel_messages",
     "on_channel",
     "read_frame",
+    "written",
 ]
 
 CHANNEL: Final = UUID("5d3c1f6e-2b84-4a97-8f0e-61b7d0c5a9e2")
@@ -32,8 +34,6 @@ VERSION: Final = 1
 HEADER: Final = struct.Struct("<4sHHIIIII")
 
 _MAGIC: Final = b"MSIM"
-_DIGITS: Final = 300  # of a number that is surely finite
-_DEPTH: Final = 32  # of nested JSON
 _LENGTH: Final = struct.Struct("<i")
 _ID: Final = 16  # bytes of a channel's id
 
@@ -52,6 +52,9 @@ class Kind(IntEnum):
     ERROR = 5
 
 
+Told = TypeVar("Told", bound=BaseModel)
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One frame.
@@ -59,7 +62,7 @@ class Frame:
     Attributes:
         kind: what it is.
         request: id of the request that it makes or answers.
-        values: its JSON.
+        text: its JSON.
         planes: its binary part.
         part: its place among the frames of an answer.
         parts: how many those are.
@@ -67,25 +70,48 @@ class Frame:
 
     kind: Kind
     request: int
-    values: Mapping[str, Any]
+    text: bytes
     planes: bytes | memoryview = b""
     part: int = 0
     parts: int = 1
 
     def to_bytes(self) -> bytes:
-        """The frame as it is sent.
+        """The frame as it is sent."""
+        numbers = self.kind, self.request, self.part, self.parts
+        sizes = len(self.text), len(self.planes)
+        return b"".join([HEADER.pack(_MAGIC, VERSION, *numbers, *sizes), self.text, self.planes])
+
+    def told(self, model: type[Told]) -> Told:
+        """What its JSON says.
+
+        Args:
+            model: of :mod:`metasim_unity.messages`.
 
         Raises:
-            ValueError: when a number is not finite.
+            ProtocolError: when it is no JSON, or says what the protocol does not.
         """
-        text = json.dumps(self.values, allow_nan=False, separators=(",", ":")).encode()
-        sizes = len(text), len(self.planes)
-        numbers = self.kind, self.request, self.part, self.parts
-        return HEADER.pack(_MAGIC, VERSION, *numbers, *sizes) + text + self.planes
+        try:
+            return model.model_validate_json(self.text)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(map(str, (self.kind.name, *first["loc"])))
+            raise ProtocolError(f"{where}: {first['msg']}, got {first['input']!r:.200}") from None
+
+
+def written(values: Mapping[str, Any]) -> bytes:
+    """JSON for a frame.
+
+    Raises:
+        ValueError: when a number is not finite.
+    """
+    text = to_json(values)
+    if b"NaN" in text or b"Infinity" in text:
+        json.dumps(values, allow_nan=False)  # refuses what is a number, and no text
+    return text
 
 
 def read_frame(data: bytes | memoryview, longest_json: int) -> Frame:
-    """The frame that some bytes are.
+    """The frame that some bytes are; its JSON is not looked at yet.
 
     Args:
         data: the bytes; the frame's planes are a view of them.
@@ -114,72 +140,13 @@ def read_frame(data: bytes | memoryview, longest_json: int) -> Frame:
     if text > longest_json:
         raise ProtocolError(f"a frame's JSON must have at most {longest_json} bytes, got {text}")
     end = HEADER.size + text
-    values = _read_json(bytes(view[HEADER.size : end]))
-    return Frame(Kind(kind), request, values, view[end:], part, parts)
+    return Frame(Kind(kind), request, bytes(view[HEADER.size : end]), view[end:], part, parts)
 
 
-def _read_json(text: bytes) -> dict[str, Any]:
-    try:
-        told = text.decode()
-        if _deepest(text) > _DEPTH:  # which counts what strings hold, too
-            _refuse_nesting(told)
-        parse = _finite if _may_be_too_large(text) else None  # which takes its time
-        values = json.loads(told, parse_float=parse, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise ProtocolError(f"a frame's JSON must be valid UTF-8 and JSON, but {error}") from None
-    if not isinstance(values, dict):
-        raise ProtocolError(f"a frame's JSON must be an object, got {type(values).__name__}")
-    return values
-
-
-def _deepest(text: bytes) -> int:
-    """How deep JSON is nested at most."""
-    letters = np.frombuffer(text, np.uint8) | 0x20  # "[" and "{" differ by that bit, as do "]", "}"
-    steps = (letters == ord("{")).astype(np.int8) - (letters == ord("}"))
-    return int(np.cumsum(steps, dtype=np.int64).max(initial=0))
-
-
-def _refuse_nesting(told: str) -> None:
-    """Refuse what is nested too deep, before anything recurses into it."""
-    depth, inside, escaped = 0, False, False
-    for letter in told:
-        if inside:
-            inside = escaped or letter != '"'
-            escaped = letter == "\\" and not escaped
-        elif letter == '"':
-            inside = True
-        elif letter in "[{":
-            depth += 1
-            if depth > _DEPTH:
-                raise ValueError(f"it is nested more than {_DEPTH} deep")
-        elif letter in "]}":
-            depth -= 1
-
-
-def _may_be_too_large(text: bytes) -> bool:
-    """Whether JSON has what looks like a long number, or one with a long exponent."""
-    letters = np.frombuffer(text, np.uint8)
-    digits = letters - np.uint8(ord("0")) < 10
-    marks = np.flatnonzero(digits[:-1] & ((letters[1:] | 0x20) == ord("e")))
-    gaps = np.diff(np.flatnonzero(~digits), prepend=-1, append=len(text))
-    exponents = (text[mark + 2 : mark + 6].lstrip(b"+") for mark in marks.tolist())
-    return bool(gaps.max() > _DIGITS) or any(told[:3].isdigit() for told in exponents)
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text:.40} is too large")
-    return number
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is no number")
-
-
-def on_channel(message: bytes, channel: UUID = CHANNEL) -> bytes:
-    """A message as ML-Agents' field ``side_channel`` holds it."""
-    return channel.bytes_le + _LENGTH.pack(len(message)) + message
+def on_channel(*messages: bytes, channel: UUID = CHANNEL) -> bytes:
+    """Messages as ML-Agents' field ``side_channel`` holds them."""
+    heads = (channel.bytes_le + _LENGTH.pack(len(message)) for message in messages)
+    return b"".join(chain.from_iterable(zip(heads, messages, strict=True)))
 
 
 def channel_messages(data: bytes | memoryview) -> Iterator[tuple[UUID, memoryview]]:

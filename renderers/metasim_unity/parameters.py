@@ -156,7 +156,7 @@ class Observed:
         return Canvas(count, self._size, ("images", "instances"), seen=False)
 
     def draw(self, canvas: Canvas, scenes: Sequence[Scene]) -> None:
-        """Draw one more scene of a batch.
+        """Draw the rest of a batch.
 
         Args:
             canvas: of the whole batch.
@@ -166,10 +166,16 @@ class Observed:
             PlayerError: when the player is gone, or observes nothing that can be used.
             RenderError: when a scene cannot be told in parameters.
         """
-        row = canvas.drawn
+        for row in range(canvas.drawn, len(scenes)):
+            canvas.planes["images"][row] = self._draw(scenes[row], row)
+            canvas.planes["instances"][row] = 0
+            canvas.labels.append(())
+
+    def _draw(self, scene: Scene, row: int) -> npt.NDArray[np.uint8]:
+        """What is seen of a scene, the batch's row-th."""
         told = b"".join(
-            on_channel(_message(name, value), PARAMETERS)
-            for name, value in _values(scenes[row], self._parameters, row)
+            on_channel(_message(name, value), channel=PARAMETERS)
+            for name, value in _values(scene, self._parameters, row)
         )
         heard = self._session.exchange(told, reset=True)
         for _ in range(self._settle):
@@ -184,8 +190,7 @@ class Observed:
                 f"an agent of the build must observe something, but did not in {_EXCHANGES} steps; "
                 "give it a CameraSensorComponent, and behaviour type Default"
             )
-        canvas.planes["images"][row], canvas.planes["instances"][row] = image, 0
-        canvas.labels.append(())
+        return image
 
     def _image(self, heard: Any) -> npt.NDArray[np.uint8] | None:
         """The image among what agents observe; None where none does."""

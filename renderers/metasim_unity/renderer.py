@@ -150,25 +150,21 @@ class UnityRenderer(Renderer):
             RenderError: when the player cannot draw a scene, or two in a row failed over it.
         """
         canvas = self._trying(lambda drawing: drawing.canvas(len(scenes)))
-        while canvas.drawn < len(scenes):
-            first = canvas.drawn
-
-            def draw(drawing: Bridge | Observed, first: int = first) -> None:
-                canvas.cut(first)
-                drawing.draw(canvas, scenes)
-
-            self._trying(draw)
+        self._trying(lambda drawing: drawing.draw(canvas, scenes), lambda: canvas.drawn)
         return canvas.rendered()
 
-    def _trying(self, act: Callable[[Bridge | Observed], T]) -> T:
-        """What a player that lives does."""
-        failures = 0
+    def _trying(
+        self, act: Callable[[Bridge | Observed], T], drawn: Callable[[], int] = lambda: 0
+    ) -> T:
+        """What a player that lives does; ``drawn`` tells how far it got."""
+        failures, before = 0, drawn()
         while True:
             try:
                 return act(self._drawing or self._begin())
             except PlayerError as error:
                 self._end(at_once=True)
-                failures += 1
+                failures = failures + 1 if drawn() == before else 1
+                before = drawn()
                 if not error.again or failures == _DEATHS:
                     raise
                 self._say(f"{error}; trying again")

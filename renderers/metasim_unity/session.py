@@ -67,18 +67,20 @@ class Session:
         first.num_areas = 1
         for name in _CAPABILITIES:
             setattr(first.capabilities, name, True)
-        output = self._communicator.exchange(inputs, self._seconds, self._watch)
-        self._note(output)
+        self._communicator.send(inputs)
+        self.receive()
 
     def exchange(self, side_channel: bytes, reset: bool = False) -> Any:
-        """Send what goes through side channels; the player's ``UnityRLOutputProto``.
+        """:meth:`send`, then :meth:`receive`."""
+        self.send(side_channel, reset)
+        return self.receive()
+
+    def send(self, side_channel: bytes, reset: bool = False) -> None:
+        """Answer the player's last message with what goes through side channels.
 
         Args:
             side_channel: messages for :func:`metasim_unity.frames.on_channel`'s field.
             reset: whether the command is RESET rather than STEP.
-
-        Raises:
-            PlayerError: when the player is gone, or says nothing in time.
         """
         inputs = message_class("UnityInputProto")()
         rl_input = inputs.rl_input
@@ -86,7 +88,15 @@ class Session:
         rl_input.side_channel = side_channel
         if not reset:
             self._act(rl_input)
-        output = self._communicator.exchange(inputs, self._seconds, self._watch)
+        self._communicator.send(inputs)
+
+    def receive(self) -> Any:
+        """The player's next message, its ``UnityRLOutputProto``.
+
+        Raises:
+            PlayerError: when the player is gone, or says nothing in time.
+        """
+        output = self._communicator.receive(self._seconds, self._watch)
         self._note(output)
         return output.rl_output
 

@@ -22,13 +22,15 @@ from metasim_unity.frames import (
     channel_messages,
     on_channel,
     read_frame,
+    written,
 )
+from metasim_unity.messages import REQUEST_BYTES, Configure, Render
 
 __all__ = ["Bridged", "images_frame"]
 
-_REQUEST_BYTES: Final = 4_000_000
 _NAME: Final = "metasim's reference peer (not Unity)"
 _REQUEST_AT: Final = 8  # where a frame says which request it answers
+_REQUEST: Final = struct.Struct("<I")
 
 Make = Callable[[tuple[int, int]], Renderer]
 """Makes the renderer for a size of images."""
@@ -40,7 +42,7 @@ class Bridged:
     Args:
         make: makes the renderer.
         flipped: send rows from bottom to top, as Unity does.
-        replay: draw the first request only, and send the same images for all others.
+        replay: keep what is drawn, and send it again when the same scenes are asked for.
         scenes: of a frame of an answer, at most.
     """
 
@@ -51,7 +53,7 @@ class Bridged:
         self._renderer: Renderer | None = None
         self._planes: tuple[str, ...] = ()
         self._answers: list[bytes] = []
-        self._drawn: dict[int, list[bytes]] = {}
+        self._drawn: dict[bytes, list[bytes]] = {}
 
     def hear(self, side_channel: bytes, reset: bool) -> None:
         """Answer what came, for the next message."""
@@ -62,8 +64,8 @@ class Bridged:
 
     def side_channel(self) -> bytes:
         """The answers."""
-        told, self._answers = b"".join(map(on_channel, self._answers)), []
-        return told
+        told, self._answers = self._answers, []
+        return on_channel(*told)
 
     def observations(self) -> Iterable[Mapping[str, Any]]:
         """One number, since an agent must observe something."""
@@ -72,7 +74,7 @@ class Bridged:
     def answers(self, message: bytes | memoryview) -> list[bytes]:
         """The frames that answer a frame."""
         try:
-            frame = read_frame(message, _REQUEST_BYTES)
+            frame = read_frame(message, REQUEST_BYTES)
         except ProtocolError as error:
             return [_error("protocol", str(error), 0)]
         try:
@@ -81,20 +83,23 @@ class Bridged:
             if frame.kind is Kind.RENDER:
                 return self._images(frame)
             return [_error("protocol", f"no request is of the kind {frame.kind}", frame.request)]
-        except (MetasimError, ProtocolError, ValueError) as error:
+        except ProtocolError as error:
+            return [_error("protocol", str(error), frame.request)]
+        except (MetasimError, ValueError) as error:
             return [_error("scene", str(error), frame.request)]
         except Exception as error:  # whatever it is, a player must not end for it
             return [_error("failed", repr(error), frame.request)]
 
     def _hello(self, frame: Frame) -> Frame:
-        high, wide = frame.values["image_size"]
+        asked = frame.told(Configure)
+        high, wide = asked.image_size
         if self._renderer is not None:
             self._renderer.close()
         self._renderer = self._make((high, wide))
         self._drawn = {}
         nothing = self._renderer.render(())
         offered = {name for name in PLANES if getattr(nothing, name) is not None}
-        self._planes = tuple(name for name in frame.values["planes"] if name in offered)
+        self._planes = tuple(name for name in asked.planes if name in offered)
         values = {
             "protocol": VERSION,
             "player": _NAME,
@@ -104,17 +109,16 @@ class Bridged:
             "rows": "bottom-up" if self._flipped else "top-down",
             "kinds": {kind: sorted(names) for kind, names in self._renderer.kinds.items()},
             "categories": {k: list(n) for k, n in self._renderer.known_categories.items()},
-            "request_bytes": _REQUEST_BYTES,
+            "request_bytes": REQUEST_BYTES,
         }
-        return Frame(Kind.HELLO, frame.request, values)
+        return Frame(Kind.HELLO, frame.request, written(values))
 
     def _images(self, frame: Frame) -> list[bytes]:
         if self._renderer is None:
             return [_error("protocol", "CONFIGURE must come before RENDER", frame.request)]
-        told = frame.values["scenes"]
-        if self._replay and len(told) in self._drawn:
-            return [_about(frame.request, answer) for answer in self._drawn[len(told)]]
-        scenes = [Scene.from_json(scene) for scene in told]
+        if drawn := self._drawn.get(frame.text):
+            return [_about(frame.request, answer) for answer in drawn]
+        scenes = [Scene.from_json(scene) for scene in frame.told(Render).scenes]
         rendered = self._renderer.render(scenes)
         starts = range(0, len(scenes), self._most)
         answers = [
@@ -127,7 +131,8 @@ class Bridged:
             ).to_bytes()
             for part, start in enumerate(starts)
         ]
-        self._drawn[len(told)] = answers if self._replay else []
+        if self._replay:
+            self._drawn[frame.text] = answers
         return answers
 
 
@@ -163,7 +168,7 @@ def images_frame(
     }
     if rendered.cameras is not None:
         values["cameras"] = [*map(_camera, rendered.cameras)]
-    return Frame(Kind.IMAGES, request, values, bytes(sent), part, parts)
+    return Frame(Kind.IMAGES, request, written(values), bytes(sent), part, parts)
 
 
 def _label(label: Label) -> dict[str, Any]:
@@ -195,11 +200,13 @@ def _pose(pose: Pose) -> dict[str, Any]:
 
 
 def _error(code: str, message: str, request: int) -> bytes:
-    return Frame(Kind.ERROR, request, {"code": code, "message": message[:2000]}).to_bytes()
+    values = {"code": code, "message": message[:2000]}
+    return Frame(Kind.ERROR, request, written(values)).to_bytes()
 
 
 def _about(request: int, answer: bytes) -> bytes:
     """An answer, as one to another request."""
-    told = bytearray(answer)
-    struct.pack_into("<I", told, _REQUEST_AT, request)
-    return bytes(told)
+    told = memoryview(answer)
+    return b"".join(
+        [told[:_REQUEST_AT], _REQUEST.pack(request), told[_REQUEST_AT + _REQUEST.size :]]
+    )

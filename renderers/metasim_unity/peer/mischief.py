@@ -11,7 +11,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from metasim_unity.frames import HEADER, Frame, Kind, channel_messages, on_channel, read_frame
+from pydantic_core import from_json
+
+from metasim_unity.frames import (
+    HEADER,
+    Frame,
+    Kind,
+    channel_messages,
+    on_channel,
+    read_frame,
+    written,
+)
 from metasim_unity.peer.player import Behaviour
 
 __all__ = ["FAULTS", "Mischief"]
@@ -51,7 +61,7 @@ def _with(**values: Any) -> Callable[[bytes], bytes]:
 
     def change(frame: bytes) -> bytes:
         found = read_frame(frame, _LONGEST)
-        return replace(found, values={**found.values, **values}).to_bytes()
+        return replace(found, text=written({**from_json(found.text), **values})).to_bytes()
 
     return change
 
@@ -65,7 +75,7 @@ def _black(frame: bytes) -> bytes:
     found = read_frame(frame, _LONGEST)
     if found.kind is not Kind.IMAGES:
         return frame
-    places = {plane["name"]: plane["offset"] for plane in found.values["planes"]}
+    places = {plane["name"]: plane["offset"] for plane in from_json(found.text)["planes"]}
     planes = bytearray(found.planes)
     planes[: places["instances"]] = bytes(places["instances"])
     return replace(found, planes=bytes(planes)).to_bytes()
@@ -73,7 +83,8 @@ def _black(frame: bytes) -> bytes:
 
 def _failed(frame: bytes) -> bytes:
     found = read_frame(frame, _LONGEST)
-    return Frame(Kind.ERROR, found.request, {"code": "failed", "message": "a shader"}).to_bytes()
+    text = written({"code": "failed", "message": "a shader"})
+    return Frame(Kind.ERROR, found.request, text).to_bytes()
 
 
 FAULTS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
@@ -120,7 +131,7 @@ class Mischief:
     def side_channel(self) -> bytes:
         """With the fault."""
         return b"".join(
-            on_channel(frame, channel)
+            on_channel(frame, channel=channel)
             for channel, message in channel_messages(self._inner.side_channel())
             for frame in self._changed(bytes(message))
             if frame

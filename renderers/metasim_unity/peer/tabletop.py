@@ -21,6 +21,7 @@ from metasim_unity.peer.shapes import SHAPES, Shape
 __all__ = ["TabletopRenderer"]
 
 _BEYOND: Final = 3  # images that an object may reach beyond the edge, on each side
+_FINE: Final = 2  # samples of the colour along each side of a pixel
 _DEFAULTS: Final[Mapping[str, Mapping[str, float]]] = {
     "scene": {"red": 0.3, "green": 0.35, "blue": 0.4, "ambient": 0.35},
     "table": {"red": 0.8, "green": 0.75, "blue": 0.7, "width": 1.0, "depth": 1.0},
@@ -36,7 +37,8 @@ _DEFAULTS: Final[Mapping[str, Mapping[str, float]]] = {
 class TabletopRenderer(Renderer):
     """Draws the sample scene of metasim's Unity package, without Unity.
 
-    Kinds, attributes, units and axes are those of ``metasim_unity/unity/README.md``.
+    Kinds, attributes, units and axes are those of ``metasim_unity/unity/README.md``. A pixel's
+    colour is the mean of 4 samples, as of a camera with MSAA; all else is that of its middle.
 
     Args:
         image_size: (H, W) in pixels.
@@ -178,15 +180,20 @@ class _Drawn:
 
 
 class _Canvas:
-    """Colour, id, depth and normal of each pixel, as things are drawn over one another."""
+    """Colour, id, depth and normal of each pixel, as things are drawn over one another.
 
-    def __init__(self, layout: _Layout, size: tuple[int, int]) -> None:
+    Args:
+        layout: what is drawn.
+        size: (H, W) in pixels.
+        beyond: images around this one that are looked at, too, on each side.
+    """
+
+    def __init__(self, layout: _Layout, size: tuple[int, int], beyond: int) -> None:
+        high, wide = size
         self.camera, self.turn, self.move = _camera(layout.camera, size)
         self.focal, self.centre = self.camera.fx, (self.camera.cx, self.camera.cy)
-        self.frame = Window(0, 0, size[1], size[0])
-        self.most = Window(
-            -_BEYOND * size[1], -_BEYOND * size[0], (1 + _BEYOND) * size[1], (1 + _BEYOND) * size[0]
-        )
+        self.frame = Window(0, 0, wide, high)
+        self.most = Window(-beyond * wide, -beyond * high, (1 + beyond) * wide, (1 + beyond) * high)
         scene, light = layout.scene, layout.light
         self.colour = np.empty((*size, 3))
         self.colour[:] = _rgb(scene)
@@ -220,7 +227,27 @@ class _Canvas:
 
 
 def _draw(layout: _Layout, size: tuple[int, int]) -> _Drawn:
-    canvas = _Canvas(layout, size)
+    (high, wide), pixels = size, _Canvas(layout, size, _BEYOND)
+    own = _fill(pixels, layout)
+    samples = _Canvas(layout, (_FINE * high, _FINE * wide), 0)
+    _fill(samples, layout)
+    colour = np.clip(samples.colour, 0, 1).reshape(high, _FINE, wide, _FINE, 3).mean((1, 3))
+    labels = tuple(
+        _label(thing, number, pixels.ids, *seen)
+        for number, (thing, seen) in enumerate(zip(layout.objects, own, strict=True), start=1)
+    )
+    return _Drawn(
+        np.rint(colour * 255).astype(np.uint8),
+        pixels.ids,
+        np.where(np.isfinite(pixels.depth), pixels.depth, 0).astype(np.float32),
+        pixels.normals.astype(np.float32),
+        labels,
+        pixels.camera,
+    )
+
+
+def _fill(canvas: _Canvas, layout: _Layout) -> list[tuple[Window, npt.NDArray[np.bool_]]]:
+    """Draw the table and the objects; of these what :meth:`_Canvas.put` tells."""
     table = layout.table
     if table["width"] > 0 and table["depth"] > 0:
         slab = _slab(table["width"], table["depth"])
@@ -230,15 +257,7 @@ def _draw(layout: _Layout, size: tuple[int, int]) -> _Drawn:
         corners, _ = _in_world(thing)
         shape: Shape = SHAPES[thing.model]
         own.append(canvas.put(corners, shape.colours * _rgb(thing.values), number))
-    labels = tuple(
-        _label(thing, number, canvas.ids, *seen)
-        for number, (thing, seen) in enumerate(zip(layout.objects, own, strict=True), start=1)
-    )
-    seen = np.isfinite(canvas.depth)
-    image = np.rint(np.clip(canvas.colour, 0, 1) * 255).astype(np.uint8)
-    depth = np.where(seen, canvas.depth, 0).astype(np.float32)
-    normals = canvas.normals.astype(np.float32)
-    return _Drawn(image, canvas.ids, depth, normals, labels, canvas.camera)
+    return own
 
 
 def _label(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic_core import from_json, to_json
 
 from metasim.rng import stream
 from metasim.scene.grammar import SceneGrammar
@@ -26,7 +27,7 @@ PLANES = ("images", "instances", "depth", "normals")
 def frame_of(scenes: list[Scene], **values: Any) -> Frame:
     """A good answer about scenes, with other values where given."""
     frame = images_frame(TabletopRenderer(SIZE).render(scenes), 1, PLANES)
-    return replace(frame, values={**frame.values, **values})
+    return replace(frame, text=to_json({**from_json(frame.text), **values}))
 
 
 def answer_to(scenes: list[Scene]) -> Answer:
@@ -42,16 +43,17 @@ def test_the_bytes_of_planes_are_reckoned_as_they_are_sent(scenes: list[Scene]) 
 
 WRONG = {
     "first": ({"first": 1}, "the first of which is number 0, got 2 from number 1 on"),
-    "first-missing": ({"first": None}, "whole number"),
+    "first-missing": ({"first": None}, "IMAGES.first: Input should be a valid integer, got None"),
     "count": ({"count": 0}, "must have from 1 to 2 scenes"),
-    "count-fraction": ({"count": 1.5}, "whole number"),
-    "count-huge": ({"count": 1e300}, "whole number"),
-    "count-true": ({"count": True}, "whole number"),
+    "count-fraction": ({"count": 1.5}, "IMAGES.count: Input should be a valid integer, .* got 1.5"),
+    "count-huge": ({"count": 1e300}, "IMAGES.count: "),
+    "count-negative": ({"count": -1}, "IMAGES.count: .* greater than or equal to 0, got -1"),
     "planes": ({"planes": []}, "the planes of 2 images must be"),
-    "labels": ({"labels": [[]]}, "labels must be 2 lists"),
-    "labels-text": ({"labels": ["a", "b"]}, "labels of scene 0 must be as the protocol says"),
-    "cameras": ({"cameras": None}, "cameras must be 2"),
-    "cameras-number": ({"cameras": [1, 2]}, "cameras must be as the protocol says"),
+    "labels": ({"labels": [[]]}, "labels must be 2 lists, got 1"),
+    "labels-text": ({"labels": ["a", "b"]}, "IMAGES.labels.0: Input should be a valid array"),
+    "cameras": ({"cameras": []}, "cameras must be 2, one for each scene, got 0"),
+    "cameras-null": ({"cameras": None}, "IMAGES.cameras: Input should be a valid array"),
+    "cameras-number": ({"cameras": [1, 2]}, "IMAGES.cameras.0: "),
     "unlabelled": ({"labels": [[], []]}, "every instance in the plane must have a label"),
 }
 
@@ -69,9 +71,8 @@ LABEL = {"instance": 1, "node": 4, "category": "car", "box": [0, 0, 1, 1], "visi
 @pytest.mark.parametrize(
     "change",
     [
-        {"node": 99},
         {"node": -1},
-        {"node": "4"},
+        {"node": "a car"},
         {"instance": 2**40},
         {"category": 3},
         {"box": [0, 0, 1]},
@@ -79,6 +80,8 @@ LABEL = {"instance": 1, "node": 4, "category": "car", "box": [0, 0, 1, 1], "visi
         {"box": {}},
         {"visible": None},
         {"visible": 10**400},
+        {"visible": "1"},
+        {"visible": float("inf")},
         {"full_box": "abcd"},
         {"pose": {}},
         {"pose": {"rotation": [1] * 8, "translation": [0, 0, 0]}},
@@ -86,8 +89,30 @@ LABEL = {"instance": 1, "node": 4, "category": "car", "box": [0, 0, 1, 1], "visi
     ],
 )
 def test_labels_that_are_wrong_are_refused(scenes: list[Scene], change: dict[str, Any]) -> None:
-    with pytest.raises(ProtocolError, match="labels of scene 0 must be as the protocol says"):
+    with pytest.raises(ProtocolError, match=r"IMAGES(\.labels\.0\.0|: Invalid JSON)"):
         answer_to(scenes[:1]).take(frame_of(scenes[:1], labels=[[{**LABEL, **change}]]))
+
+
+def test_labels_of_nodes_that_are_not_there_are_refused(scenes: list[Scene]) -> None:
+    count = len(scenes[0].nodes)
+    with pytest.raises(ProtocolError, match=rf"of the {count} nodes that scene 0 has, got \[99\]"):
+        answer_to(scenes[:1]).take(frame_of(scenes[:1], labels=[[{**LABEL, "node": 99}]]))
+
+
+def test_a_long_list_of_mistakes_is_told_briefly(scenes: list[Scene]) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        answer_to(scenes[:1]).take(frame_of(scenes[:1], labels=[[0] * 100_000]))
+    assert "IMAGES.labels.0.0" in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+def test_cameras_that_are_alike_and_that_are_not_stay_with_their_images(
+    scenes: list[Scene],
+) -> None:
+    cameras = [{"fx": fx, "fy": 1.0, "cx": 2, "cy": 3} for fx in (1.0, 1.0, 2.0)]
+    canvas = Canvas(3, SIZE, PLANES, seen=True)
+    Answer(canvas, scenes[:3], flipped=True).take(frame_of(scenes[:3], cameras=cameras))
+    assert [camera.fx for camera in canvas.cameras] == [1.0, 1.0, 2.0]
 
 
 def test_planes_of_another_size_are_refused(scenes: list[Scene]) -> None:

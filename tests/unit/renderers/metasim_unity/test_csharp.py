@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from metasim.scene.graph import Attributes, Node, Scene, Value
 from metasim_unity.answers import Answer
 from metasim_unity.canvas import PLANES, Canvas
 from metasim_unity.example import KINDS
-from metasim_unity.frames import Frame, Kind, read_frame
+from metasim_unity.frames import Frame, Kind, read_frame, written
+from metasim_unity.messages import Failure, Hello
 from metasim_unity.peer.tabletop import TabletopRenderer
 
 HERE = Path(__file__).with_name("csharp")
@@ -102,11 +104,16 @@ def test_the_vectors_are_read_as_they_are_told_and_written_again(
     program: Path, tmp_path: Path
 ) -> None:
     run(program, "vectors", VECTORS, tmp_path)
-    written = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     told = json.loads((VECTORS / "index.json").read_text())
-    assert set(written) == {one["file"] for one in told if "frame" in one}
-    for name, data in written.items():
-        assert data == read_frame((VECTORS / name).read_bytes(), LONGEST).to_bytes(), name
+    assert {file.name for file in tmp_path.iterdir()} == {
+        one["file"] for one in told if "frame" in one
+    }
+    for file in tmp_path.iterdir():
+        got, wanted = (
+            read_frame((folder / file.name).read_bytes(), LONGEST) for folder in (tmp_path, VECTORS)
+        )
+        assert json.loads(got.text) == json.loads(wanted.text), file.name
+        assert replace(got, text=b"") == replace(wanted, text=b""), file.name
 
 
 @needs_mono
@@ -114,7 +121,7 @@ def test_python_reads_the_frames_of_players(program: Path, tmp_path: Path) -> No
     run(program, "frames", tmp_path)
     hello = read_frame((tmp_path / "hello.bin").read_bytes(), LONGEST)
     assert (hello.kind, hello.request) == (Kind.HELLO, 1)
-    assert hello.values == {
+    assert json.loads(hello.text) == {
         "protocol": 1,
         "player": "a player: 車",
         "image_size": [2, 3],
@@ -127,7 +134,7 @@ def test_python_reads_the_frames_of_players(program: Path, tmp_path: Path) -> No
     }
     error = read_frame((tmp_path / "error.bin").read_bytes(), LONGEST)
     assert (error.kind, error.request) == (Kind.ERROR, 7)
-    assert error.values == {"code": "scene", "message": "x" * 1999, "scene": 1}
+    assert json.loads(error.text) == {"code": "scene", "message": "x" * 1999, "scene": 1}
 
 
 @needs_mono
@@ -268,7 +275,7 @@ def test_windows_lie_on_the_grid_of_the_image(geometry: list[dict[str, Any]], ca
 
 def built(program: Path, folder: Path, scenes: Sequence[Scene]) -> dict[str, Any]:
     values = {"scenes": [scene.to_json() for scene in scenes]}
-    (folder / "asked.bin").write_bytes(Frame(Kind.RENDER, 1, values).to_bytes())
+    (folder / "asked.bin").write_bytes(Frame(Kind.RENDER, 1, written(values)).to_bytes())
     run(program, "scenes", folder / "asked.bin", folder / "told.json")
     told: dict[str, Any] = json.loads((folder / "told.json").read_text())
     return told
@@ -377,22 +384,30 @@ def test_the_player_is_ready_after_whatever_comes(program: Path, tmp_path: Path)
     fine = {"protocols": [1], "image_size": [4, 4], "planes": ["images", "instances"]}
     render = {"scenes": [{"seed": 0, "nodes": []}]}
     asked = [
-        (Frame(Kind.RENDER, 1, render).to_bytes(), 1, "protocol"),  # before CONFIGURE
+        (Frame(Kind.RENDER, 1, written(render)).to_bytes(), 1, "protocol"),  # before CONFIGURE
         (b"", 0, "protocol"),
-        (b"MSIX" + Frame(Kind.CONFIGURE, 2, fine).to_bytes()[4:], 0, "protocol"),
-        (Frame(Kind.CONFIGURE, 3, {**fine, "protocols": [2]}).to_bytes(), 3, "protocol"),
-        (Frame(Kind.CONFIGURE, 4, {**fine, "image_size": [4, 0]}).to_bytes(), 4, "protocol"),
-        (Frame(Kind.CONFIGURE, 5, {**fine, "planes": ["images"]}).to_bytes(), 5, "protocol"),
-        (Frame(Kind.CONFIGURE, 6, {}).to_bytes(), 6, "protocol"),
-        (Frame(Kind.HELLO, 7, {}).to_bytes(), 7, "protocol"),
-        (Frame(Kind.RENDER, 8, render).to_bytes()[:-1], 8, "protocol"),
+        (b"MSIX" + Frame(Kind.CONFIGURE, 2, written(fine)).to_bytes()[4:], 0, "protocol"),
+        (Frame(Kind.CONFIGURE, 3, written({**fine, "protocols": [2]})).to_bytes(), 3, "protocol"),
+        (
+            Frame(Kind.CONFIGURE, 4, written({**fine, "image_size": [4, 0]})).to_bytes(),
+            4,
+            "protocol",
+        ),
+        (
+            Frame(Kind.CONFIGURE, 5, written({**fine, "planes": ["images"]})).to_bytes(),
+            5,
+            "protocol",
+        ),
+        (Frame(Kind.CONFIGURE, 6, written({})).to_bytes(), 6, "protocol"),
+        (Frame(Kind.HELLO, 7, written({})).to_bytes(), 7, "protocol"),
+        (Frame(Kind.RENDER, 8, written(render)).to_bytes()[:-1], 8, "protocol"),
         (bytes(4_000_001), 0, "limit"),
-        (Frame(Kind.CONFIGURE, 9, fine).to_bytes(), 9, "size"),
+        (Frame(Kind.CONFIGURE, 9, written(fine)).to_bytes(), 9, "size"),
     ]
     told = answered(program, tmp_path, [data for data, _, _ in asked], "blind")
     for (frame,), (_, request, code) in zip(told, asked, strict=True):
-        assert (frame.kind, frame.request, frame.values["code"]) == (Kind.ERROR, request, code)
-    assert "-nographics" in told[-1][0].values["message"]
+        assert (frame.kind, frame.request, frame.told(Failure).code) == (Kind.ERROR, request, code)
+    assert "-nographics" in told[-1][0].told(Failure).message
 
 
 @needs_mono
@@ -400,13 +415,17 @@ def test_a_scene_that_cannot_be_built_ends_an_answer(program: Path, tmp_path: Pa
     configure = {"protocols": [1], "image_size": [8, 8], "planes": ["images", "instances"]}
     scenes = [Scene((node(kind),)).to_json() for kind in ("object", "cat", "object")]
     asked = [
-        Frame(Kind.CONFIGURE, 1, configure).to_bytes(),
-        Frame(Kind.RENDER, 2, {"scenes": scenes}).to_bytes(),
-        Frame(Kind.RENDER, 3, {"scenes": scenes[:1]}).to_bytes(),
+        Frame(Kind.CONFIGURE, 1, written(configure)).to_bytes(),
+        Frame(Kind.RENDER, 2, written({"scenes": scenes})).to_bytes(),
+        Frame(Kind.RENDER, 3, written({"scenes": scenes[:1]})).to_bytes(),
     ]
     _, (first, error), (image,) = answered(program, tmp_path, asked)
     assert (first.kind, first.part, first.parts) == (Kind.IMAGES, 0, 3)
-    assert (error.kind, error.values["code"], error.values["scene"]) == (Kind.ERROR, "scene", 1)
+    assert (error.kind, error.told(Failure).code, error.told(Failure).scene) == (
+        Kind.ERROR,
+        "scene",
+        1,
+    )
     assert (image.kind, image.request, image.parts) == (Kind.IMAGES, 3, 1)
 
 
@@ -422,11 +441,13 @@ def test_the_ground_truth_is_that_of_the_reference_peer(
     camera = node("camera", fov=25, distance=1.2, elevation=20)
     scenes = [*scenes, Scene((*crowd, camera))]
     asked = [
-        Frame(Kind.CONFIGURE, 1, configure).to_bytes(),
-        Frame(Kind.RENDER, 2, {"scenes": [scene.to_json() for scene in scenes]}).to_bytes(),
+        Frame(Kind.CONFIGURE, 1, written(configure)).to_bytes(),
+        Frame(
+            Kind.RENDER, 2, written({"scenes": [scene.to_json() for scene in scenes]})
+        ).to_bytes(),
     ]
     (hello,), frames = answered(program, tmp_path, asked, condition)
-    assert hello.values["categories"] == {"object": CLASSES}
+    assert hello.told(Hello).categories == {"object": tuple(CLASSES)}
     canvas = Canvas(len(scenes), size, tuple(PLANES), seen=True)
     answer = Answer(canvas, scenes, flipped=True)
     for frame in frames:

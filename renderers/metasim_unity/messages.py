@@ -1,0 +1,135 @@
+"""What the JSON of frames says (PROTOCOL.md, sections 3 to 6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from pydantic import BaseModel, FailFast, Field
+
+from metasim.render.size import LARGEST_SIDE
+
+__all__ = [
+    "REQUEST_BYTES",
+    "CameraTold",
+    "Configure",
+    "Failure",
+    "Hello",
+    "Images",
+    "LabelTold",
+    "PoseTold",
+    "Render",
+]
+
+REQUEST_BYTES: Final = 4_000_000
+"""The longest frame that any player takes."""
+
+T = TypeVar("T")
+
+# Whole numbers may be written 3 or 3.0, hence not strict.
+_Whole = Annotated[int, Field(ge=0, lt=1 << 31)]
+_Side = Annotated[int, Field(ge=-(1 << 31), lt=1 << 31)]
+_Box = tuple[_Side, _Side, _Side, _Side]
+_Real = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+_List = Annotated[list[T], FailFast()]  # else a long one that is wrong makes as many errors
+_Size = Annotated[int, Field(ge=1, le=LARGEST_SIDE)]
+
+
+class Configure(BaseModel):
+    """What is wanted."""
+
+    protocols: _List[int]
+    image_size: tuple[_Size, _Size]
+    planes: _List[str]
+
+
+class Hello(BaseModel):
+    """What a player is.
+
+    Attributes:
+        protocol: the version that it speaks.
+        player: its name and version.
+        image_size: (H, W) of the images.
+        planes: names of those that it sends, in order.
+        cameras: whether it tells the camera of each image.
+        rows: in which order the rows of its planes are.
+        kinds: kind -> attributes that it understands.
+        categories: kind -> classes that it can have.
+        request_bytes: the longest frame that it takes.
+    """
+
+    protocol: int
+    player: Annotated[str, Field(max_length=200)] = "a player"
+    image_size: tuple[_Size, _Size]
+    planes: _List[str]
+    cameras: bool = False
+    rows: Literal["top-down", "bottom-up"]
+    kinds: dict[str, tuple[str, ...]] = {}
+    categories: dict[str, tuple[str, ...]] = {}
+    request_bytes: Annotated[int, Field(ge=4096)] = REQUEST_BYTES
+
+
+class Render(BaseModel):
+    """Scenes to draw."""
+
+    scenes: Annotated[_List[Any], Field(min_length=1, max_length=4096)]
+
+
+@dataclass(slots=True)
+class PlaneTold:
+    """Where a plane lies among the bytes of all."""
+
+    name: str
+    type: str
+    offset: _Whole
+
+
+@dataclass(slots=True)
+class PoseTold:
+    """A rotation, a scale, and a translation in metres."""
+
+    rotation: tuple[_Real, _Real, _Real, _Real, _Real, _Real, _Real, _Real, _Real]
+    translation: tuple[_Real, _Real, _Real]
+    scale: _Real = 1.0
+
+
+@dataclass(slots=True)
+class LabelTold:
+    """What is known of an instance."""
+
+    instance: _Whole
+    node: _Whole
+    category: str
+    box: _Box
+    visible: _Real
+    full_box: _Box | None = None
+    pose: PoseTold | None = None
+
+
+@dataclass(slots=True)
+class CameraTold:
+    """How points become pixels."""
+
+    fx: _Real
+    fy: _Real
+    cx: _Real
+    cy: _Real
+    world: PoseTold | None = None
+
+
+class Images(BaseModel):
+    """Images of some scenes."""
+
+    first: _Whole
+    count: _Whole
+    planes: _List[PlaneTold]
+    labels: _List[_List[LabelTold]]
+    cameras: _List[CameraTold] = []
+
+
+class Failure(BaseModel):
+    """What went wrong."""
+
+    code: str = ""
+    message: str = "no message"
+    scene: _Whole | None = None
