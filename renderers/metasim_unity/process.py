@@ -17,7 +17,7 @@ from typing import IO, Final
 from metasim.errors import PluginError
 from metasim_unity.faults import PlayerError
 
-__all__ = ["PEER", "PlayerProcess"]
+__all__ = ["PEER", "PlayerProcess", "beside"]
 
 PEER: Final = Path(__file__).with_name("peer.x86_64")
 """The reference peer, started as a build is."""
@@ -55,6 +55,16 @@ def _inside(player: Path) -> Path:
         if found:
             return found[0]
     return player
+
+
+def beside(player: Path) -> list[Path]:
+    """What a build's executable is of no use without: its data, and the libraries of its code."""
+    libraries = ("UnityPlayer", "GameAssembly")
+    return sorted(
+        path
+        for path in player.parent.glob("*")
+        if path.name == f"{player.stem}_Data" or (path.is_file() and path.stem in libraries)
+    )
 
 
 class PlayerProcess:

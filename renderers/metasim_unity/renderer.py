@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, TypeVar
 
@@ -19,7 +19,7 @@ from metasim_unity.communicator import Communicator
 from metasim_unity.example import EXAMPLE, KINDS
 from metasim_unity.faults import PlayerError
 from metasim_unity.parameters import Layout, Observed, kinds_of, read_parameters
-from metasim_unity.process import PEER, PlayerProcess
+from metasim_unity.process import PEER, PlayerProcess, beside
 from metasim_unity.protos import lacks
 from metasim_unity.session import Session
 
@@ -106,6 +106,7 @@ class UnityRenderer(Renderer):
         self._connecting = _checked_seconds("connecting", connecting)
         self._answering = _checked_seconds("answering", answering)
         _check_kinds(kinds)
+        self._told = kinds is not None
         self.kinds = self.kinds_of({"kinds": kinds, "parameters": parameters})  # type: ignore[misc]
         self._host, asked = host, (0 if player else _EDITOR) if port is None else port
         self._process: PlayerProcess | None = None
@@ -125,6 +126,12 @@ class UnityRenderer(Renderer):
         if isinstance(told, Mapping):
             return {str(kind): frozenset(map(str, names or ())) for kind, names in told.items()}
         return kinds_of(parameters) if isinstance(parameters, Mapping) else cls.kinds
+
+    @classmethod
+    def reads(cls, options: Mapping[str, Any]) -> Sequence[Path]:
+        """What lies beside a build's executable: its scenes and code."""
+        player = options.get("player")
+        return beside(Path(player)) if player not in (None, "peer") else ()
 
     @classmethod
     def lacks(cls) -> Sequence[str]:
@@ -190,6 +197,10 @@ class UnityRenderer(Renderer):
             self._drawing = Observed(session, self.image_size, self._parameters, *self._observing)
             return self._drawing
         self._drawing = bridge = Bridge(session, self.image_size, self._wanted, self._most)
+        if self._process is None:
+            self._say(f"{bridge.hello.player} is connected")
+        if self._told:
+            _check_understood(self.kinds, bridge.hello.kinds)
         self.known_categories = {
             kind: names for kind, names in bridge.hello.categories.items() if kind in self.kinds
         }
@@ -260,6 +271,22 @@ def _checked_planes(planes: Any) -> tuple[str, ...]:
     if not isinstance(planes, (list, tuple)) or not {*planes} <= {*_OFFERED}:
         raise PluginError(f"planes must be a list of {', '.join(_OFFERED)}, got {planes!r}")
     return tuple(dict.fromkeys(planes))
+
+
+def _check_understood(
+    kinds: Mapping[str, Collection[str]], player: Mapping[str, Collection[str]]
+) -> None:
+    """Refuse a player that lacks kinds or attributes that the user says it has."""
+    lacking = sorted({*kinds} - {*player}) + [
+        f"{kind}.{name}"
+        for kind in sorted({*kinds} & {*player})
+        for name in sorted({*kinds[kind]} - {*player[kind]})
+    ]
+    if lacking:
+        raise PlayerError(
+            f"the player must understand all that 'kinds' tells, but lacks {', '.join(lacking)}; "
+            f"it understands { {kind: sorted(names) for kind, names in player.items()} }"
+        )
 
 
 def _check_kinds(told: Any) -> None:

@@ -205,6 +205,8 @@ _OWN: dict[str, Callable[[Summary, Evaluation, float], dict[str, Criterion]]] = 
     "tabletop_multi": _tabletop_many,
     "tabletop_camera": _tabletop_many,
     "tabletop_gap": _tabletop_gap,
+    "unity_1attr": _tabletop_1attr,
+    "unity_multi": _tabletop_many,
 }
 _NEED_NOT_PASS = frozenset(name for name in _OWN if name.startswith("tabletop_")) - {
     "tabletop_1attr"

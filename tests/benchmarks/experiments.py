@@ -21,7 +21,7 @@ NAMES = (
     "mnist_rot,mnist_rot_trans,mnist_spread,mnist_bimodal,mnist_correlated,mnist_gap,"
     "mnist_gap_plain,mnist_multi,mnist_multi_cold,mnist_task,baselines/paper,smoke,"
     "tabletop_1attr,tabletop_2attr,tabletop_3attr,tabletop_5attr,tabletop_multi,tabletop_camera,"
-    "tabletop_gap"
+    "tabletop_gap,unity_1attr,unity_multi"
 )
 _KEPT = (
     "converged", "renders", "feature_renders", "evaluation_renders", "seconds", "discrepancy",

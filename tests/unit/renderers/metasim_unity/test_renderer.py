@@ -247,3 +247,20 @@ def test_two_players_side_by_side(scenes: list[Scene]) -> None:
     with make_renderer("metasim_unity:UnityRenderer", {"player": str(PEER)}, workers=hired) as pool:
         drawn = pool.render(scenes)
     assert same(drawn, TabletopRenderer().render(scenes))
+
+
+def test_a_player_that_lacks_what_the_user_says_it_has_is_refused(launched: Launch) -> None:
+    kinds = {"scene": ["red"], "object": ["x", "spin"], "robot": []}
+    with pytest.raises(RenderError, match=r"lacks robot, object\.spin; it understands .*'camera'"):
+        launched(kinds=kinds)
+
+
+def test_what_lies_beside_a_build_is_read_too(tmp_path: Path) -> None:
+    data = tmp_path / "table_Data" / "level0"
+    data.parent.mkdir()
+    for file in (data, tmp_path / "table.x86_64", tmp_path / "UnityPlayer.so", tmp_path / "notes"):
+        file.write_text("a")
+    read = UnityRenderer.reads({"player": str(tmp_path / "table.x86_64")})
+    assert read == [tmp_path / "UnityPlayer.so", tmp_path / "table_Data"]
+    assert not UnityRenderer.reads({"player": "peer"})
+    assert not UnityRenderer.reads({})
