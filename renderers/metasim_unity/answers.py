@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import numpy as np
@@ -49,10 +49,18 @@ class Answer:
         canvas: what it is drawn on, after what is drawn there already.
         scenes: that were asked for.
         flipped: whether the planes' rows are sent from bottom to top.
+        models: the classes whose models are known; poses of others say nothing.
     """
 
-    def __init__(self, canvas: Canvas, scenes: Sequence[Scene], flipped: bool) -> None:
+    def __init__(
+        self,
+        canvas: Canvas,
+        scenes: Sequence[Scene],
+        flipped: bool,
+        models: Collection[str] = (),
+    ) -> None:
         self._canvas, self._scenes, self._flipped = canvas, scenes, flipped
+        self._models = models
         self._labels: list[tuple[Label, ...]] = []
         self._cameras: list[Camera] = []
         self._part = 0
@@ -143,7 +151,7 @@ class Answer:
         for place, (labels, high) in enumerate(zip(told.labels, highest, strict=True), told.first):
             nodes = self._scenes[place].nodes
             try:
-                self._labels.append(tuple([_label(label, nodes[label.node]) for label in labels]))
+                self._labels.append(tuple([self._label(label, nodes) for label in labels]))
             except IndexError:
                 raise ProtocolError(
                     f"labels must be of the {len(nodes)} nodes that scene {place} has, got "
@@ -154,6 +162,21 @@ class Answer:
                     f"every instance in the plane must have a label, but scene {place} has none "
                     f"for {high}"
                 )
+
+    def _label(self, told: LabelTold, nodes: Sequence[Node]) -> Label:
+        node = nodes[told.node]
+        pose = told.pose if told.category in self._models else None
+        return Label(
+            told.instance,
+            told.node,
+            node.name,
+            node.kind,
+            told.category,
+            told.box,
+            told.visible,
+            told.full_box,
+            None if pose is None else _pose(pose),
+        )
 
     def _read_cameras(self, told: Images) -> None:
         if not self._canvas.seen:
@@ -167,20 +190,6 @@ class Answer:
             same = camera == before  # as most are
             self._cameras.append(self._cameras[-1] if same else _camera(camera))
             before = camera
-
-
-def _label(told: LabelTold, node: Node) -> Label:
-    return Label(
-        told.instance,
-        told.node,
-        node.name,
-        node.kind,
-        told.category,
-        told.box,
-        told.visible,
-        told.full_box,
-        _pose(told.pose) if told.pose else None,
-    )
 
 
 def _camera(told: CameraTold) -> Camera:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, Final
 
 from metasim.errors import RenderError
+from metasim.render.geometry import Mesh
 from metasim.scene.graph import Scene
 from metasim_unity.answers import Answer, longest_json
 from metasim_unity.canvas import Canvas
@@ -25,6 +26,7 @@ from metasim_unity.frames import (
     written,
 )
 from metasim_unity.messages import REQUEST_BYTES, Failure, Hello
+from metasim_unity.models import read_meshes
 from metasim_unity.session import Session
 
 __all__ = ["Bridge"]
@@ -55,6 +57,7 @@ class Bridge:
 
     Attributes:
         hello: what the player said it is.
+        models: of its classes, as far as it tells them.
 
     Raises:
         PlayerError: when it is gone, or does not keep to the protocol.
@@ -73,6 +76,7 @@ class Bridge:
         hello, *_ = self._answer(_Request(self._number, 1, frame), Kind.HELLO, 0)
         with _telling():
             self.hello = _checked(hello.told(Hello), size, wanted)
+        self.models = self._read_models() if self.hello.models else {}
         self._flipped = self.hello.rows == "bottom-up"
         self._longest = min(self.hello.request_bytes, REQUEST_BYTES)
 
@@ -101,12 +105,19 @@ class Bridge:
             frames = self._answer(request, Kind.IMAGES, first)
             if following:
                 self._session.send(on_channel(following.frame))
-            answer = Answer(canvas, asked, self._flipped)
+            answer = Answer(canvas, asked, self._flipped, self.models)
             with _telling():
                 for frame in frames:
                     answer.take(frame)
-            canvas.drop_poses(first)
             _refuse_blank(canvas, first)
+
+    def _read_models(self) -> Mapping[str, Mesh]:
+        self._number += 1
+        frame = Frame(Kind.MODELS, self._number, written({})).to_bytes()
+        self._session.send(on_channel(frame))
+        frames = self._answer(_Request(self._number, 1, frame), Kind.MESHES, 0)
+        with _telling():
+            return read_meshes(frames)
 
     def _requests(self, scenes: Sequence[Scene], first: int) -> Iterator[_Request]:
         """What asks for all scenes from one on, as many at once as fit into a request."""

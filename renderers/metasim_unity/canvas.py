@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -85,9 +85,3 @@ class Canvas:
             self.planes.get("normals"),
             tuple(self.cameras) if self.seen else None,
         )
-
-    def drop_poses(self, first: int) -> None:
-        """Forget the poses of labels from an image on: those of models that nobody here has."""
-        for row in range(first, self.drawn):
-            if any(label.pose for label in self.labels[row]):
-                self.labels[row] = tuple(replace(one, pose=None) for one in self.labels[row])

@@ -50,6 +50,8 @@ class Kind(IntEnum):
     RENDER = 3
     IMAGES = 4
     ERROR = 5
+    MODELS = 6
+    MESHES = 7
 
 
 Told = TypeVar("Told", bound=BaseModel)

@@ -1,4 +1,4 @@
-"""What the JSON of frames says (PROTOCOL.md, sections 3 to 6)."""
+"""What the JSON of frames says (PROTOCOL.md, sections 3 to 7)."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ __all__ = [
     "Hello",
     "Images",
     "LabelTold",
+    "Meshes",
+    "Models",
     "PoseTold",
     "Render",
 ]
@@ -28,6 +30,7 @@ T = TypeVar("T")
 
 # Whole numbers may be written 3 or 3.0, hence not strict.
 _Whole = Annotated[int, Field(ge=0, lt=1 << 31)]
+_Count = Annotated[int, Field(ge=1, le=1 << 24)]
 _Side = Annotated[int, Field(ge=-(1 << 31), lt=1 << 31)]
 _Box = tuple[_Side, _Side, _Side, _Side]
 _Real = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -52,6 +55,7 @@ class Hello(BaseModel):
         image_size: (H, W) of the images.
         planes: names of those that it sends, in order.
         cameras: whether it tells the camera of each image.
+        models: whether it tells the models of classes.
         rows: in which order the rows of its planes are.
         kinds: kind -> attributes that it understands.
         categories: kind -> classes that it can have.
@@ -63,6 +67,7 @@ class Hello(BaseModel):
     image_size: tuple[_Size, _Size]
     planes: _List[str]
     cameras: bool = False
+    models: bool = False
     rows: Literal["top-down", "bottom-up"]
     kinds: dict[str, tuple[str, ...]] = {}
     categories: dict[str, tuple[str, ...]] = {}
@@ -125,6 +130,25 @@ class Images(BaseModel):
     planes: _List[PlaneTold]
     labels: _List[_List[LabelTold]]
     cameras: _List[CameraTold] = []
+
+
+class Models(BaseModel):
+    """The models are asked for."""
+
+
+@dataclass(slots=True)
+class ModelTold:
+    """How many corners and faces the model of a class has."""
+
+    category: str
+    vertices: _Count
+    faces: _Count
+
+
+class Meshes(BaseModel):
+    """Models of some classes."""
+
+    models: Annotated[_List[ModelTold], Field(max_length=4096)]
 
 
 class Failure(BaseModel):

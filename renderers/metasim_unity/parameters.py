@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metasim.errors import PluginError, RenderError
+from metasim.render.geometry import Mesh
 from metasim.scene.graph import Scene
 from metasim_unity.canvas import Canvas
 from metasim_unity.faults import PlayerError
@@ -137,6 +138,9 @@ class Observed:
         settle: steps after the reset, until a frame shows the scene.
         layout: how the numbers of an observation are ordered: rows, columns, colours ("hwc", as
             ML-Agents before 3.0 has it), or colours first ("chw"); "auto" looks at the shape.
+
+    Attributes:
+        models: none, since the build tells none.
     """
 
     def __init__(
@@ -150,6 +154,7 @@ class Observed:
     ) -> None:
         self._session, self._size, self._parameters = session, size, parameters
         self._observation, self._settle, self._layout = observation, settle, layout
+        self.models: Mapping[str, Mesh] = {}
 
     def canvas(self, count: int) -> Canvas:
         """What so many images are drawn on."""

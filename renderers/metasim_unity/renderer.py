@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final, Literal, TypeVar
 
 from metasim.errors import PluginError, RenderError
 from metasim.render.base import Rendered, Renderer
+from metasim.render.geometry import Mesh
 from metasim.render.size import check_size
 from metasim.scene.graph import Scene
 from metasim_unity.answers import plane_bytes
@@ -137,6 +138,14 @@ class UnityRenderer(Renderer):
     def lacks(cls) -> Sequence[str]:
         """Whether mlagents-envs and gRPC are there, and give ML-Agents' messages."""
         return lacks()
+
+    def meshes(self) -> Mapping[str, Mesh]:
+        """The models of classes that the player tells.
+
+        Raises:
+            RenderError: when no player connects.
+        """
+        return self._trying(lambda drawing: drawing.models)
 
     @property
     def port(self) -> int:

@@ -82,7 +82,7 @@ def test_a_dataset_of_a_player_has_all_ground_truth(
     out = tmp_path / "dataset"
     said = metasim(
         *("generate", GRAMMARS / "tabletop_multi.yaml", "--count", 6, "--out", out),
-        *("--renderer", "unity", "player=peer", "image_size=[24, 32]"),
+        *("--format", "coco", "bop", "--renderer", "unity", "player=peer", "image_size=[24, 32]"),
     )
     assert said.code == 0
     records = read_dataset(out).records
@@ -90,9 +90,13 @@ def test_a_dataset_of_a_player_has_all_ground_truth(
     for record in records:
         assert record.camera is not None
         assert {one.label.category for one in record.instances} == {"car", "mug"}
+        assert all(one.label.pose for one in record.instances)
         with np.load(out / record.planes) as planes:
             assert {"depth", "normals"} <= {*planes}
             assert planes["depth"].max() > 1
+    poses = json.loads((out / "bop" / "train" / "000000" / "scene_gt.json").read_text())
+    assert [len(objects) for objects in poses.values()] == [3] * 6
+    assert len([*(out / "bop" / "models").glob("obj_*.ply")]) == 2
 
 
 def test_a_player_that_cannot_be_started_is_told_without_a_traceback(

@@ -25,6 +25,7 @@ from metasim_unity.frames import (
     written,
 )
 from metasim_unity.messages import REQUEST_BYTES, Configure, Render
+from metasim_unity.models import meshes_frames
 
 __all__ = ["Bridged", "images_frame"]
 
@@ -80,6 +81,9 @@ class Bridged:
         try:
             if frame.kind is Kind.CONFIGURE:
                 return [self._hello(frame).to_bytes()]
+            if frame.kind is Kind.MODELS and self._renderer is not None:
+                models = meshes_frames(self._renderer.meshes(), frame.request)
+                return [told.to_bytes() for told in models]
             if frame.kind is Kind.RENDER:
                 return self._images(frame)
             return [_error("protocol", f"no request is of the kind {frame.kind}", frame.request)]
@@ -106,6 +110,7 @@ class Bridged:
             "image_size": [high, wide],
             "planes": self._planes,
             "cameras": nothing.cameras is not None,
+            "models": True,
             "rows": "bottom-up" if self._flipped else "top-down",
             "kinds": {kind: sorted(names) for kind, names in self._renderer.kinds.items()},
             "categories": {k: list(n) for k, n in self._renderer.known_categories.items()},

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from metasim.errors import DataError, did_you_mean
 from metasim.render.base import Label, Rendered, Renderer
-from metasim.render.geometry import Camera, Pose
+from metasim.render.geometry import Camera, Mesh, Pose
 from metasim.scene.graph import Node, Scene
 from metasim_unity.example import EXAMPLE, KINDS
 from metasim_unity.peer.raster import Floats, Window, first_hits, window_of
@@ -50,6 +50,16 @@ class TabletopRenderer(Renderer):
     def __init__(self, image_size: tuple[int, int] = (64, 64)) -> None:
         self.image_size = (int(image_size[0]), int(image_size[1]))
         self.known_categories = {"object": tuple(SHAPES)}
+
+    def meshes(self) -> Mapping[str, Mesh]:
+        """The models, each triangle with corners of its own."""
+        return {
+            name: Mesh(
+                shape.corners.reshape(-1, 3).astype(np.float32),
+                np.arange(3 * len(shape.corners), dtype=np.int32).reshape(-1, 3),
+            )
+            for name, shape in SHAPES.items()
+        }
 
     def render(self, scenes: Sequence[Scene]) -> Rendered:
         """Draw scenes one after the other.
@@ -144,14 +154,25 @@ def _turn_y(degrees: float) -> Floats:
     return np.array([[c, 0, s], [0, 1.0, 0], [-s, 0, c]])
 
 
-def _in_world(thing: _Placed) -> tuple[Floats, Floats]:
-    """The corners of an object's triangles in the world, and its rotation and scale."""
+def _placed(thing: _Placed) -> tuple[Floats, Floats]:
+    """Rotation and translation from an object's scaled model to the world."""
     values = thing.values
     turn = _turn_z(values["yaw"]) @ _turn_y(values["pitch"]) @ _turn_x(values["roll"])
-    corners = values["scale"] * SHAPES[thing.model].corners @ turn.T
-    corners[..., 2] += values["z"] - corners[..., 2].min()  # its lowest point is z above the table
-    corners[..., :2] += values["x"], values["y"]
-    return corners, turn
+    lowest = values["scale"] * (SHAPES[thing.model].corners @ turn.T)[..., 2].min()
+    return turn, np.array([values["x"], values["y"], values["z"] - lowest])
+
+
+def _in_world(thing: _Placed) -> Floats:
+    """The corners of an object's triangles in the world."""
+    turn, move = _placed(thing)
+    corners: Floats = thing.values["scale"] * SHAPES[thing.model].corners @ turn.T + move
+    return corners
+
+
+def _pose(turn: Floats, move: Floats, scale: float = 1.0) -> Pose:
+    a, b, c, d, e, f, g, h, i = turn.ravel().tolist()
+    x, y, z = move.tolist()
+    return Pose((a, b, c, d, e, f, g, h, i), (x, y, z), scale)
 
 
 def _camera(values: Mapping[str, float], size: tuple[int, int]) -> tuple[Camera, Floats, Floats]:
@@ -161,9 +182,7 @@ def _camera(values: Mapping[str, float], size: tuple[int, int]) -> tuple[Camera,
     target = np.array([values["x"], values["y"], values["z"]])
     move = np.array([0, 0, values["distance"]]) - turn @ target
     focal = max(size) / 2 / math.tan(math.radians(values["fov"]) / 2)
-    a, b, c, d, e, f, g, h, i = turn.ravel().tolist()
-    world = Pose((a, b, c, d, e, f, g, h, i), (float(move[0]), float(move[1]), float(move[2])))
-    return Camera(focal, focal, size[1] / 2, size[0] / 2, world), turn, move
+    return Camera(focal, focal, size[1] / 2, size[0] / 2, _pose(turn, move)), turn, move
 
 
 # --- pictures ------------------------------------------------------------------------------
@@ -233,7 +252,7 @@ def _draw(layout: _Layout, size: tuple[int, int]) -> _Drawn:
     _fill(samples, layout)
     colour = np.clip(samples.colour, 0, 1).reshape(high, _FINE, wide, _FINE, 3).mean((1, 3))
     labels = tuple(
-        _label(thing, number, pixels.ids, *seen)
+        _label(thing, number, pixels, *seen)
         for number, (thing, seen) in enumerate(zip(layout.objects, own, strict=True), start=1)
     )
     return _Drawn(
@@ -254,7 +273,7 @@ def _fill(canvas: _Canvas, layout: _Layout) -> list[tuple[Window, npt.NDArray[np
         canvas.put(slab, np.tile(_rgb(table), (2, 1)), 0)
     own = []
     for number, thing in enumerate(layout.objects, start=1):
-        corners, _ = _in_world(thing)
+        corners = _in_world(thing)
         shape: Shape = SHAPES[thing.model]
         own.append(canvas.put(corners, shape.colours * _rgb(thing.values), number))
     return own
@@ -263,16 +282,18 @@ def _fill(canvas: _Canvas, layout: _Layout) -> list[tuple[Window, npt.NDArray[np
 def _label(
     thing: _Placed,
     number: int,
-    ids: npt.NDArray[np.int32],
+    canvas: _Canvas,
     window: Window,
     own: npt.NDArray[np.bool_],
 ) -> Label:
-    seen = ids == number
+    seen = canvas.ids == number
     whole = int(np.count_nonzero(own))
     x0, y0, x1, y1 = _box(own)
     full = (
         (window.x0 + x0, window.y0 + y0, window.x0 + x1, window.y0 + y1) if whole else (0, 0, 0, 0)
     )
+    turn, move = _placed(thing)
+    pose = _pose(canvas.turn @ turn, canvas.turn @ move + canvas.move, thing.values["scale"])
     return Label(
         number,
         thing.node,
@@ -282,6 +303,7 @@ def _label(
         _box(seen),
         int(np.count_nonzero(seen)) / whole if whole else 0.0,
         full,
+        pose,
     )
 
 

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from metasim.render.base import Label, Rendered
-from metasim.render.geometry import Camera, Pose
+from metasim.render.geometry import Camera, Mesh, Pose
 from metasim_unity.frames import HEADER, Frame, Kind, written
+from metasim_unity.models import meshes_frames
 from metasim_unity.peer.bridged import images_frame
 
 __all__ = ["Vector", "vectors", "write"]
@@ -116,6 +117,13 @@ def _answers() -> Iterator[Vector]:
     yield _good("images", "two images of 2 x 3 pixels with all planes, rows from the bottom", frame)
     plain = images_frame(_pictures()[:1], 7, _PLANES[:2], flipped=False, place=(0, 0, 2))
     yield _good("images-part", "the first of two frames, planes that end unaligned", plain)
+    yield _good("models", "what models there are is asked", Frame(Kind.MODELS, 2, b"{}"))
+    corners = np.array([[0, 0, 0], [1, 0, 0], [0, 1.5, 0]], np.float32)
+    triangle = Mesh(corners, np.array([[0, 1, 2]], np.int32))
+    for place, told in enumerate(meshes_frames({"car": triangle, "a mug": triangle}, 2)):
+        yield _good(f"meshes-{place}", "a model, in metres, with padding", told)
+    (nothing,) = meshes_frames({}, 2)
+    yield _good("meshes-none", "the answer of who has no models", nothing)
     error = {"code": "scene", "message": "no kind is 'cat'; there are object, table", "scene": 1}
     yield _good("error", "a scene that cannot be built", Frame(Kind.ERROR, 7, written(error)))
 
@@ -155,7 +163,7 @@ def _malformed() -> Iterator[Vector]:
     )
     yield Vector("bad-magic", "another magic", changed(0, "4s", b"MSIN"), refused="magic")
     yield Vector("bad-version", "version 2", changed(4, "<H", 2), refused="version")
-    yield Vector("bad-kind", "kind 6", changed(6, "<H", 6), refused="kind")
+    yield Vector("bad-kind", "kind 8", changed(6, "<H", 8), refused="kind")
     yield Vector("bad-kind-zero", "kind 0", changed(6, "<H", 0), refused="kind")
     yield Vector("bad-part", "part 1 of 1", changed(12, "<I", 1), refused="part")
     yield Vector("bad-parts", "part 0 of 0", changed(16, "<I", 0), refused="part")

@@ -46,10 +46,13 @@ namespace Metasim
                 case FrameKind.Configure:
                     Guarded(frame.Request, null, () => _channel.Send(Greeting(frame)));
                     break;
+                case FrameKind.Models:
+                    Guarded(frame.Request, null, () => SendModels(frame.Request));
+                    break;
                 case FrameKind.Render:
                     return Render(frame);
                 default:
-                    Tell(frame.Request, ErrorCode.Protocol, "a request must be CONFIGURE or RENDER", null);
+                    Tell(frame.Request, ErrorCode.Protocol, "a request must be CONFIGURE, MODELS or RENDER", null);
                     break;
             }
 
@@ -105,6 +108,29 @@ namespace Metasim
                 Categories = _builder.Categories,
             };
             return hello.ToFrame(frame.Request);
+        }
+
+        private void SendModels(uint request)
+        {
+            if (_configured == null)
+            {
+                throw new RequestException(ErrorCode.Protocol, "CONFIGURE must come before MODELS");
+            }
+
+            List<ModelMesh> models = Models.Of(_bridge.kinds);
+            if (models.Count == 0)
+            {
+                _channel.Send(ModelMesh.None(request));
+            }
+
+            for (int part = 0; part < models.Count; part++)
+            {
+                _channel.Send(models[part].ToFrame(request, part, models.Count));
+                if (_channel.PendingBytes > MostPendingBytes)
+                {
+                    _exchange();
+                }
+            }
         }
 
         private IEnumerator Render(Frame frame)

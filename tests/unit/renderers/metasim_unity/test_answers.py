@@ -168,7 +168,7 @@ def test_whatever_an_answer_says_it_is_read_or_refused(values: dict[str, Any]) -
 
 def test_a_frame_that_was_sent_is_taken(scenes: list[Scene]) -> None:
     canvas = Canvas(3, SIZE, PLANES, seen=True)
-    answer = Answer(canvas, scenes[:3], flipped=True)
+    answer = Answer(canvas, scenes[:3], flipped=True, models=TabletopRenderer().meshes())
     answer.take(read_frame(frame_of(scenes[:3]).to_bytes(), 1 << 20))
     assert answer.done
     drawn, wanted = canvas.rendered(), TabletopRenderer(SIZE).render(scenes[:3])

@@ -8,7 +8,7 @@ import math
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,14 @@ import numpy as np
 import pytest
 
 import metasim_unity
-from metasim.render.geometry import Camera, Pose
+from metasim.render.geometry import Camera, Mesh, Pose
 from metasim.scene.graph import Attributes, Node, Scene, Value
 from metasim_unity.answers import Answer
 from metasim_unity.canvas import PLANES, Canvas
 from metasim_unity.example import KINDS
 from metasim_unity.frames import Frame, Kind, read_frame, written
 from metasim_unity.messages import Failure, Hello
+from metasim_unity.models import read_meshes
 from metasim_unity.peer.tabletop import TabletopRenderer
 
 HERE = Path(__file__).with_name("csharp")
@@ -130,6 +131,7 @@ def test_python_reads_the_frames_of_players(program: Path, tmp_path: Path) -> No
         "rows": "bottom-up",
         "kinds": {"object": ["class", "x"]},
         "categories": {"object": ["car", "mug"]},
+        "models": True,
         "request_bytes": 4_000_000,
     }
     error = read_frame((tmp_path / "error.bin").read_bytes(), LONGEST)
@@ -142,7 +144,7 @@ def test_python_takes_the_images_of_players(program: Path, tmp_path: Path) -> No
     run(program, "frames", tmp_path)
     nodes = (node("scene"), node("object", 0, "a"), node("object", 0, "b"))
     canvas = Canvas(2, (2, 3), tuple(PLANES), seen=True)
-    answer = Answer(canvas, [Scene(nodes, 0)] * 2, flipped=True)
+    answer = Answer(canvas, [Scene(nodes, 0)] * 2, flipped=True, models=["car"])
     for part in range(2):
         answer.take(read_frame((tmp_path / f"images-{part}.bin").read_bytes(), LONGEST))
     assert answer.done
@@ -429,6 +431,30 @@ def test_a_scene_that_cannot_be_built_ends_an_answer(program: Path, tmp_path: Pa
     assert (image.kind, image.request, image.parts) == (Kind.IMAGES, 3, 1)
 
 
+def check_models(got: Mapping[str, Mesh], expected: Mapping[str, Mesh]) -> None:
+    """The same boxes, and surfaces that look outwards; drums have other numbers of sides."""
+    assert list(got) == CLASSES
+    for name, mesh in got.items():
+        for bound in (np.min, np.max):
+            assert bound(mesh.vertices, 0) == pytest.approx(
+                bound(expected[name].vertices, 0), abs=4e-3
+            )
+        assert volume(mesh) == pytest.approx(volume(expected[name]), rel=0.1)
+
+
+def volume(mesh: Mesh) -> float:
+    """What a closed surface holds; below 0 where it looks inwards."""
+    a, b, c = (mesh.vertices[mesh.faces[:, corner]].astype(float) for corner in range(3))
+    return float((a * np.cross(b, c)).sum() / 6)
+
+
+@needs_mono
+def test_a_player_that_was_not_configured_has_no_models(program: Path, tmp_path: Path) -> None:
+    asked = [Frame(Kind.MODELS, 1, b"{}").to_bytes()]
+    ((error,),) = answered(program, tmp_path, asked)
+    assert error.told(Failure).code == "protocol"
+
+
 @needs_mono
 @pytest.mark.parametrize("condition", ["upright", "upside-down"])
 def test_the_ground_truth_is_that_of_the_reference_peer(
@@ -442,17 +468,20 @@ def test_the_ground_truth_is_that_of_the_reference_peer(
     scenes = [*scenes, Scene((*crowd, camera))]
     asked = [
         Frame(Kind.CONFIGURE, 1, written(configure)).to_bytes(),
+        Frame(Kind.MODELS, 2, b"{}").to_bytes(),
         Frame(
-            Kind.RENDER, 2, written({"scenes": [scene.to_json() for scene in scenes]})
+            Kind.RENDER, 3, written({"scenes": [scene.to_json() for scene in scenes]})
         ).to_bytes(),
     ]
-    (hello,), frames = answered(program, tmp_path, asked, condition)
+    (hello,), models, frames = answered(program, tmp_path, asked, condition)
     assert hello.told(Hello).categories == {"object": tuple(CLASSES)}
+    peer = TabletopRenderer(size)
+    check_models(read_meshes(models), peer.meshes())
     canvas = Canvas(len(scenes), size, tuple(PLANES), seen=True)
-    answer = Answer(canvas, scenes, flipped=True)
+    answer = Answer(canvas, scenes, True, CLASSES)
     for frame in frames:
         answer.take(frame)
-    got, expected = canvas.rendered(), TabletopRenderer(size).render(scenes)
+    got, expected = canvas.rendered(), peer.render(scenes)
     assert got.images[0, 0, 5].tolist() == [5, 47, 0]  # the stub's image tells column and row
     assert got.depth is not None
     assert got.normals is not None
@@ -474,6 +503,11 @@ def test_the_ground_truth_is_that_of_the_reference_peer(
             if max(map(abs, other.full_box or ())) < 2 * max(size):
                 assert one.full_box == pytest.approx(other.full_box, abs=1)
             visible.append(one.visible)
+            assert one.pose is not None
+            assert other.pose is not None
+            assert one.pose.rotation == pytest.approx(other.pose.rotation, abs=1e-4)
+            assert one.pose.translation == pytest.approx(other.pose.translation, abs=1e-4)
+            assert one.pose.scale == pytest.approx(other.pose.scale, abs=1e-4)
     assert {0.0, 1.0} < {*visible}  # all sorts are there
 
 

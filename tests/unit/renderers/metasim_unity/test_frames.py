@@ -22,7 +22,7 @@ from metasim_unity.frames import (
     read_frame,
     written,
 )
-from metasim_unity.messages import Configure, Failure, Hello, Images, Render
+from metasim_unity.messages import Configure, Failure, Hello, Images, Meshes, Models, Render
 from metasim_unity.peer.vectors import vectors, write
 
 VECTORS = Path(metasim_unity.__file__).with_name("vectors")
@@ -33,6 +33,8 @@ MODELS = {
     Kind.RENDER: Render,
     Kind.IMAGES: Images,
     Kind.ERROR: Failure,
+    Kind.MODELS: Models,
+    Kind.MESHES: Meshes,
 }
 
 numbers = st.integers(0, 2**32 - 1)

@@ -143,9 +143,10 @@ def test_the_users_own_player_is_waited_for(capsys: pytest.CaptureFixture[str]) 
     players: list[subprocess.Popen[bytes]] = []
 
     def start() -> None:
-        while not (told := capsys.readouterr().err):
+        told = ""
+        while f"--mlagents-port {port}" not in told:
+            told += capsys.readouterr().err
             time.sleep(0.01)
-        assert f"--mlagents-port {port}" in told
         command = [sys.executable, "-m", "metasim_unity.peer", "--mlagents-port", str(port)]
         players.append(subprocess.Popen(command, stderr=subprocess.DEVNULL))
 

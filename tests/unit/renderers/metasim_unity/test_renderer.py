@@ -67,6 +67,19 @@ def test_what_comes_through_is_what_was_drawn(
     wanted = TabletopRenderer((48, 64)).render(scenes)
     assert same(drawn, wanted)
     assert drawn.cameras == wanted.cameras
+    assert all(label.pose for labels in drawn.labels for label in labels)
+
+
+def test_models_come_through_and_poses_only_with_them(
+    launched: Launch, scenes: list[Scene]
+) -> None:
+    renderer = launched()
+    wanted = TabletopRenderer().meshes()
+    for name, mesh in renderer.meshes().items():
+        assert np.array_equal(mesh.vertices, wanted[name].vertices)
+    without = launched("--fault", "modelless")
+    assert not without.meshes()
+    assert not any(label.pose for labels in without.render(scenes).labels for label in labels)
 
 
 def test_planes_that_nobody_wants_are_not_sent(launched: Launch, scenes: list[Scene]) -> None:
@@ -142,7 +155,7 @@ FAULTS = {
     "hang": (1, {"answering": 0.5}, r"did not answer within 0.5 s"),
     "stale": (1, {}, r"within 1000 exchanges, got 1 frames of other requests"),
     "protocol": (0, {}, r"of version 1, got 9; bring metasim's Unity package"),
-    "kind": (1, {}, r"of the kinds \[1, 2, 3, 4, 5\], got 77"),
+    "kind": (1, {}, r"of the kinds \[1, 2, 3, 4, 5, 6, 7\], got 77"),
     "part": (1, {}, r"part must be below 1"),
     "json-length": (1, {}, r"must have 429\d+ bytes, got"),
     "planes-length": (1, {}, r"must have 429\d+ bytes, got"),

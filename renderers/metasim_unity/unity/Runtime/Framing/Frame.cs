@@ -89,9 +89,9 @@ namespace Metasim.Framing
             uint kind = UInt16(data, 6);
             uint request = UInt32(data, 8), part = UInt32(data, 12), parts = UInt32(data, 16);
             uint json = UInt32(data, 20), planes = UInt32(data, 24);
-            if (kind < (uint)FrameKind.Configure || kind > (uint)FrameKind.Error)
+            if (kind < (uint)FrameKind.Configure || kind > (uint)FrameKind.Meshes)
             {
-                throw new FrameException("a frame must be of the kinds 1 to 5, got " + kind, request);
+                throw new FrameException("a frame must be of the kinds 1 to 7, got " + kind, request);
             }
 
             long length = (long)HeaderBytes + json + planes;

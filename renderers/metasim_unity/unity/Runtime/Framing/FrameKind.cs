@@ -17,5 +17,11 @@ namespace Metasim.Framing
 
         /// <summary>From the player: what went wrong.</summary>
         Error = 5,
+
+        /// <summary>From Python: the models are asked for.</summary>
+        Models = 6,
+
+        /// <summary>From the player: models of classes.</summary>
+        Meshes = 7,
     }
 }

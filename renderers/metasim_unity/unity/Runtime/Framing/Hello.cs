@@ -41,6 +41,7 @@ namespace Metasim.Framing
                 .Add("rows", JsonValue.Of("bottom-up"))
                 .Add("kinds", Names(Kinds))
                 .Add("categories", Names(Categories))
+                .Add("models", JsonValue.True)
                 .Add("request_bytes", JsonValue.Of((long)RequestBytes));
             return new Frame(FrameKind.Hello, request, json);
         }

@@ -40,7 +40,7 @@ internal static class Vectors
 
     private static void Compare(JsonObject told, Frame frame)
     {
-        Same("kind", told["kind"].AsWhole("kind", 1, 5), (long)frame.Kind);
+        Same("kind", told["kind"].AsWhole("kind", 1, 7), (long)frame.Kind);
         Same("request", told["request"].AsWhole("request", 0, uint.MaxValue), frame.Request);
         Same("part", told["part"].AsWhole("part", 0, uint.MaxValue), frame.Part);
         Same("parts", told["parts"].AsWhole("parts", 1, uint.MaxValue), frame.Parts);

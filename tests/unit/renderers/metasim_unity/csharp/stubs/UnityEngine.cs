@@ -124,6 +124,7 @@ namespace UnityEngine
         internal readonly List<Transform> Children = new List<Transform>();
         private Transform _parent;
 
+        public Transform parent => _parent;
         public Vector3 localPosition { get; set; }
         public Quaternion localRotation { get; set; } = Quaternion.identity;
         public Vector3 localScale { get; set; } = Vector3.one;
