@@ -102,12 +102,11 @@ class Bridge:
             self._session.send(on_channel(requests[0].frame))
         for request, following in zip_longest(requests, requests[1:]):
             first, asked = canvas.drawn, scenes[canvas.drawn : canvas.drawn + request.count]
-            frames = self._answer(request, Kind.IMAGES, first)
-            if following:
-                self._session.send(on_channel(following.frame))
             answer = Answer(canvas, asked, self._flipped, self.models)
-            with _telling():
-                for frame in frames:
+            for frame in self._answer(request, Kind.IMAGES, first):
+                if following and frame.part + 1 == frame.parts:
+                    self._session.send(on_channel(following.frame))
+                with _telling():
                     answer.take(frame)
             _refuse_blank(canvas, first)
 
@@ -115,9 +114,8 @@ class Bridge:
         self._number += 1
         frame = Frame(Kind.MODELS, self._number, written({})).to_bytes()
         self._session.send(on_channel(frame))
-        frames = self._answer(_Request(self._number, 1, frame), Kind.MESHES, 0)
         with _telling():
-            return read_meshes(frames)
+            return read_meshes(self._answer(_Request(self._number, 1, frame), Kind.MESHES, 0))
 
     def _requests(self, scenes: Sequence[Scene], first: int) -> Iterator[_Request]:
         """What asks for all scenes from one on, as many at once as fit into a request."""
@@ -139,15 +137,14 @@ class Bridge:
                 scenes[: max(1, min(count - 1, count * self._longest // size))], first
             )
         raise RenderError(
-            f"a scene must fit into a message to Unity of {self._longest} bytes (ML-Agents players "
+            f"a scene must fit into a message to Unity of {self._longest} bytes (ML-Agents' "
             f"players take no more than 4 MiB), but scene {first} of the batch has {size}: "
             f"{len(scenes[0].nodes)} nodes; make scenes of fewer nodes"
         )
 
-    def _answer(self, request: _Request, kind: Kind, first: int) -> list[Frame]:
-        """The frames that answer what was sent, all of them."""
-        found: list[Frame] = []
-        stale = silent = 0
+    def _answer(self, request: _Request, kind: Kind, first: int) -> Iterator[Frame]:
+        """The frames that answer what was sent; once the last is here, nothing more is heard."""
+        part, parts, stale, silent = 0, 1, 0, 0
         for _ in range(_EXCHANGES):
             heard: bytes = self._session.receive().side_channel
             for frame in self._frames(heard, request.count):
@@ -160,9 +157,10 @@ class Bridge:
                     raise _unfit(
                         f"a request must be answered by {kind.name}, got {frame.kind.name}"
                     )
-                found.append(frame)
-            if found and len(found) >= found[0].parts:
-                return found
+                part, parts = part + 1, frame.parts
+                yield frame
+            if part >= parts:
+                return
             silent += not heard
             if kind is Kind.HELLO and silent > _SILENT and not stale:
                 raise PlayerError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import numpy as np
@@ -15,20 +15,24 @@ from metasim_unity.messages import Meshes
 __all__ = ["meshes_frames", "read_meshes"]
 
 _ALIGNED: Final = 8
+_MOST: Final = 1 << 30  # bytes of all models
 
 
-def read_meshes(frames: Sequence[Frame]) -> dict[str, Mesh]:
+def read_meshes(frames: Iterable[Frame]) -> dict[str, Mesh]:
     """The models by class.
 
     Args:
-        frames: all of an answer.
+        frames: of an answer, as they come.
 
     Raises:
         ProtocolError: when they are not what the protocol says.
     """
     found: dict[str, Mesh] = {}
+    total = 0
     for frame in frames:
-        at = 0
+        at, total = 0, total + len(frame.planes)
+        if total > _MOST:
+            raise ProtocolError(f"all models must have at most {_MOST} bytes")
         for told in frame.told(Meshes).models:
             if told.category in found:
                 raise ProtocolError(f"a class must have one model, but {told.category!r} has two")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -81,3 +82,18 @@ def test_whatever_models_are_they_are_read_or_refused(
         for mesh in read_meshes([frame(*models, planes=planes)]).values():
             assert isinstance(mesh, Mesh)
             assert mesh.faces.max() < len(mesh.vertices)
+
+
+def test_models_without_end_are_refused_before_memory_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("metasim_unity.models._MOST", 2 * len(PLANES))
+    sent = 0
+
+    def endless() -> Iterator[Frame]:
+        nonlocal sent
+        while True:
+            sent += 1
+            yield frame({**TRIANGLE, "category": str(sent)})
+
+    with pytest.raises(ProtocolError, match="all models must have at most 104 bytes"):
+        read_meshes(endless())
+    assert sent == 3
