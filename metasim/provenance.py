@@ -46,6 +46,7 @@ PACKAGES = (
     "scikit-learn",
     "pillow",
     "pydantic",
+    "torchmetrics",
     "torchvision",
     "bpy",
     "mlagents-envs",

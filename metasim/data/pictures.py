@@ -12,13 +12,23 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-__all__ = ["MAX_PIXELS", "BadPictureError", "WrongSizeError", "decode", "encode_png", "quiet"]
+__all__ = [
+    "MAX_PIXELS",
+    "BadPictureError",
+    "WrongSizeError",
+    "decode",
+    "encode_png",
+    "picture_size",
+    "quiet",
+]
 
 MAX_PIXELS = 1 << 26
 """A picture with more pixels (8192 x 8192) is refused before it is unpacked."""
 
 # Raster formats only: pillow hands others (EPS, WMF) to outside programs.
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000")
+_ORIENTATION = 0x0112
+_ON_THEIR_SIDE = (5, 6, 7, 8)
 _DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
 
@@ -77,6 +87,23 @@ def decode(path: Path, size: tuple[int, int], *, resize: bool) -> npt.NDArray[np
             raise WrongSizeError(f"is {picture.height} x {picture.width} pixels (H x W)")
         picture = picture.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(picture)
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """(H, W) of a picture file, turned upright as its EXIF orientation says.
+
+    Raises:
+        BadPictureError: when it is no picture, damaged or too large.
+    """
+    try:
+        with quiet(), Image.open(path, formats=_FORMATS) as file:
+            _check_pixels(file)
+            turned = file.getexif().get(_ORIENTATION, 1) in _ON_THEIR_SIDE
+            return (file.width, file.height) if turned else (file.height, file.width)
+    except BadPictureError:
+        raise
+    except Exception as error:  # decoders raise nearly anything on damaged files
+        raise BadPictureError(f"cannot be read: {error}") from None
 
 
 def _check_pixels(file: Image.Image) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,18 +10,15 @@ from typing import Any
 
 import torch
 
-from metasim import __version__
 from metasim.errors import RunError
+from metasim.learn.archive import pack, unpack
 from metasim.learn.codec import SceneCodec
 from metasim.learn.editor import SceneEditor, make_editor
 from metasim.learn.options import Editor
-from metasim.provenance import digest
 from metasim.runs import RunDir
 from metasim.scene.grammar import SceneGrammar
 
 __all__ = ["Checkpoint", "load_editor", "read_checkpoint", "read_learned", "write_checkpoint"]
-
-_FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -71,10 +67,7 @@ def write_checkpoint(run: RunDir, step: int, state: dict[str, Any]) -> Path:
     Raises:
         RunError: when it cannot be written; earlier checkpoints are kept.
     """
-    buffer = io.BytesIO()
-    torch.save({"format": _FORMAT, "metasim": __version__, **state}, buffer)
-    payload = buffer.getvalue()
-    return run.write_checkpoint(step, digest(payload).encode() + b"\n" + payload)
+    return run.write_checkpoint(step, pack(state))
 
 
 def read_checkpoint(run: RunDir) -> Checkpoint:
@@ -88,7 +81,7 @@ def read_checkpoint(run: RunDir) -> Checkpoint:
     damaged: list[str] = []
     for path in run.checkpoints():
         try:
-            return Checkpoint(_load(path), path, tuple(damaged))
+            return Checkpoint(unpack(path.read_bytes()), path, tuple(damaged))
         except Exception as error:  # a damaged file can make torch's reader raise anything
             damaged.append(f"{path.name} ({_told(error)})")
     if damaged:
@@ -114,20 +107,6 @@ def read_learned(run: RunDir) -> Checkpoint:
             f"the run is done again with: metasim train --resume {run.path}"
         )
     return found
-
-
-def _load(path: Path) -> dict[str, Any]:
-    """The state in a file: a line with the SHA-256 of what torch has written after it.
-
-    torch reads an archive without looking at its checksums.
-    """
-    told, _, payload = path.read_bytes().partition(b"\n")
-    if told != digest(payload).encode():
-        raise ValueError("its content does not have the SHA-256 it was written with")
-    state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-    if not isinstance(state, dict) or state.get("format") != _FORMAT:
-        raise ValueError("not a checkpoint of this version")
-    return state
 
 
 def _told(error: Exception) -> str:

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from metasim.errors import DataError, MissingExtraError, UserError
 from metasim.learn.features.base import Standardised
+from metasim.learn.features.vgg import IMAGENET, VGG19
 from metasim.learn.features.weights import fingerprint, load_into, read_weights
 from metasim.learn.initial import initial_weights
 
-__all__ = ["PretrainedFeatures", "load_pretrained"]
+__all__ = ["PretrainedFeatures", "hub_weights", "load_pretrained"]
 
-_IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _HALF = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 
 
@@ -36,7 +36,7 @@ class _Model:
 
     width: int
     size: int = 224
-    scaling: tuple[tuple[float, ...], tuple[float, ...]] = _IMAGENET
+    scaling: tuple[tuple[float, ...], tuple[float, ...]] = IMAGENET
     hub: str = ""
 
 
@@ -53,8 +53,6 @@ _MODELS = {
     "dinov2_vitl14": _Model(1024, hub="facebook/dinov2-large"),
     "dinov2_vitg14": _Model(1536, hub="facebook/dinov2-giant"),
 }
-
-_VGG19 = (64, 64, 0, 128, 128, 0, *[256] * 4, 0, *[512] * 4, 0, *[512] * 4, 0)
 
 
 class PretrainedFeatures(Standardised):
@@ -115,8 +113,8 @@ def load_pretrained(model: str, weights: Path | None = None) -> PretrainedFeatur
     with initial_weights():
         if _MODELS[model].hub:
             return PretrainedFeatures(model, _Dino(_dino(model, weights)))
-        network = _Vgg19() if model == "vgg19" else _bare(model)
-    state = read_weights(weights) if weights else _from_hub(model)
+        network = VGG19() if model == "vgg19" else _bare(model)
+    state = read_weights(weights) if weights else hub_weights(model)
     load_into(
         network,
         state,
@@ -127,27 +125,26 @@ def load_pretrained(model: str, weights: Path | None = None) -> PretrainedFeatur
     return PretrainedFeatures(model, network)
 
 
-class _Vgg19(nn.Module):
-    """The convolutions of VGG19 (Simonyan and Zisserman, 2015), then a mean over the image.
+def hub_weights(model: str) -> dict[str, Tensor]:
+    """The weights of one of torchvision's networks, as torchvision downloads or has kept them.
 
-    Its tensors are called as torchvision calls them, so that files of theirs fit.
+    Args:
+        model: its name there.
+
+    Raises:
+        MissingExtraError: when torchvision is not installed.
+        DataError: when it cannot be imported, or the weights cannot be downloaded.
     """
-
-    def __init__(self) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        inputs = 3
-        for outputs in _VGG19:
-            if outputs:
-                layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU()]
-                inputs = outputs
-            else:
-                layers.append(nn.MaxPool2d(2))
-        self.features = nn.Sequential(*layers)
-
-    def forward(self, images: Tensor) -> Tensor:
-        maps: Tensor = self.features(images)
-        return maps.mean(dim=(2, 3))
+    models = _torchvision(model)
+    try:
+        with initial_weights():
+            found: nn.Module = models.get_model(model, weights="DEFAULT")
+    except (OSError, RuntimeError) as error:  # no network, or a broken download
+        raise DataError(
+            f"the weights of {model!r} could not be downloaded ({error}); give a local file: "
+            "weights: PATH"
+        ) from None
+    return found.state_dict()
 
 
 class _Dino(nn.Module):
@@ -190,18 +187,6 @@ def _bare(model: str) -> nn.Module:
     network: nn.Module = models.get_model(model, weights=None, **further)
     network.fc = nn.Identity()
     return network
-
-
-def _from_hub(model: str) -> dict[str, Tensor]:
-    models = _torchvision(model)
-    try:
-        found: nn.Module = models.get_model(model, weights="DEFAULT")
-    except (OSError, RuntimeError) as error:  # no network, or a broken download
-        raise DataError(
-            f"the weights of {model!r} could not be downloaded ({error}); give a local file: "
-            "weights: PATH"
-        ) from None
-    return found.state_dict()
 
 
 def _dino(model: str, weights: Path | None) -> nn.Module:

@@ -1,0 +1,1 @@
+"""Refinement: what makes renders look like target images, and keeps their labels true."""

@@ -1,0 +1,1 @@
+"""The networks that the methods of refinement share."""

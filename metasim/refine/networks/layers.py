@@ -1,0 +1,57 @@
+"""Layers that generators and discriminators are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from torch import Tensor, nn
+
+__all__ = ["Norm", "ResidualBlock", "initialise", "instance_norm"]
+
+Mode = Literal["zeros", "reflect", "replicate", "circular"]
+
+Norm = Callable[[int], nn.Module]
+"""Makes a normalisation of so many channels."""
+
+
+def instance_norm(channels: int) -> nn.Module:
+    """Each channel of each image to mean 0 and variance 1, without anything learned."""
+    return nn.InstanceNorm2d(channels)
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions of 3 x 3 pixels, whose outcome is added to what came in.
+
+    Args:
+        channels: that come in and go out.
+        norm: after each convolution; None is without.
+        mode: how borders are padded, as torch calls it.
+        last: whether the sum is rectified.
+    """
+
+    def __init__(
+        self, channels: int, norm: Norm | None, mode: Mode = "reflect", last: bool = False
+    ) -> None:
+        super().__init__()
+
+        def convolution() -> list[nn.Module]:
+            made: list[nn.Module] = [nn.Conv2d(channels, channels, 3, 1, 1, padding_mode=mode)]
+            return made if norm is None else [*made, norm(channels)]
+
+        self.layers = nn.Sequential(*convolution(), nn.ReLU(), *convolution())
+        self.last: nn.Module = nn.ReLU() if last else nn.Identity()
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(B, C, H, W) to the same."""
+        out: Tensor = self.last(maps + self.layers(maps))
+        return out
+
+
+def initialise(network: nn.Module, deviation: float = 0.02) -> None:
+    """Weights of convolutions from N(0, deviation), as GANs are begun; biases are 0."""
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+            nn.init.normal_(module.weight, 0.0, deviation)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

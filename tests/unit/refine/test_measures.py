@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.linalg import sqrtm
+from torch import Tensor
+
+from metasim.errors import DataError
+from metasim.refine.measures import frechet_distance, kernel_distance, similarity
+
+
+def sample(count: int, width: int, seed: int, shift: float = 0.0, scale: float = 1.0) -> Tensor:
+    drawn = torch.randn(count, width, generator=torch.Generator().manual_seed(seed))
+    return scale * drawn + shift
+
+
+def test_fid_is_that_of_the_formula() -> None:
+    x, y = sample(300, 5, 0), sample(200, 5, 1, shift=0.5, scale=2.0)
+    a, b = (np.cov(one.double().numpy(), rowvar=False) for one in (x, y))
+    apart = (x.double().mean(0) - y.double().mean(0)).pow(2).sum()
+    wanted = float(apart) + np.trace(a + b - 2 * np.real(sqrtm(a @ b)))
+    assert frechet_distance(x, y) == pytest.approx(wanted, rel=1e-6)
+    assert frechet_distance(x, x) == pytest.approx(0, abs=1e-6)
+
+
+def test_fid_of_gaussians_that_differ_in_their_mean_is_the_distance_squared() -> None:
+    x = sample(400, 3, 0)
+    assert frechet_distance(x, x + 2) == pytest.approx(12, rel=1e-4)
+
+
+def test_kid_is_the_unbiased_mmd_of_a_cubic_kernel() -> None:
+    """With subsets of half of each sample its mean comes near that of the whole."""
+    x, y = sample(60, 4, 0), sample(60, 4, 1, shift=1.0)
+
+    def kernel(a: Tensor, b: Tensor) -> Tensor:
+        return (a @ b.T / 4 + 1) ** 3
+
+    def within(a: Tensor) -> float:
+        k = kernel(a, a)
+        return float((k.sum() - k.trace()) / (len(a) * (len(a) - 1)))
+
+    wanted = within(x) + within(y) - 2 * float(kernel(x, y).mean())
+    found = kernel_distance(x, y, seed=3, subsets=400)
+    assert found.mean == pytest.approx(wanted, rel=0.15)
+    assert found.deviation > 0
+
+
+def test_kid_of_the_same_distribution_is_about_0_and_follows_from_its_seed() -> None:
+    x, y = sample(200, 4, 0), sample(200, 4, 1)
+    one = kernel_distance(x, y, seed=3)
+    assert abs(one.mean) < 3 * one.deviation
+    assert kernel_distance(x, y, seed=3) == one
+    assert kernel_distance(x, y, seed=4) != one
+
+
+def test_the_global_generator_is_left_as_it_was() -> None:
+    before = torch.get_rng_state()
+    kernel_distance(sample(20, 4, 0), sample(20, 4, 1), seed=3)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_ssim_is_1_of_the_same_and_less_of_others() -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (70, 16, 16, 3)).astype(np.uint8)
+    assert similarity(images, images) == pytest.approx(1)
+    noisy = np.clip(images.astype(int) + rng.integers(-20, 21, images.shape), 0, 255).astype("u1")
+    near, far = similarity(noisy, images), similarity(255 - images, images)
+    assert near.shape == (70,)
+    assert (near > far).all()
+    assert near.max() < 1
+    one = similarity(noisy[3:4], images[3:4])
+    assert one[0] == pytest.approx(near[3], abs=1e-6)
+
+
+@pytest.mark.parametrize("shapes", [((1, 3), (5, 3)), ((5, 3), (5, 4)), ((5,), (5, 3))])
+def test_samples_that_say_nothing_are_refused(shapes: tuple[tuple[int, ...], ...]) -> None:
+    x, y = (torch.zeros(shape) for shape in shapes)
+    for measure in (frechet_distance, lambda a, b: kernel_distance(a, b, 0)):
+        with pytest.raises(DataError, match="must be"):
+            measure(x, y)
+
+
+def test_images_of_other_sizes_are_refused() -> None:
+    images = np.zeros((2, 16, 16, 3), np.uint8)
+    for other in (images[:1], images[:, :8], images[:, :6, :6]):
+        with pytest.raises(DataError, match="as many and as large"):
+            similarity(images if other.shape[1] > 6 else other, other)
