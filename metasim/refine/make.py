@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
+from torch import Tensor
+
 from metasim.learn.initial import initial_weights
+from metasim.refine.encoder import load_encoder
 from metasim.refine.method import Method
 from metasim.refine.methods.cut import CUTMethod
 from metasim.refine.methods.cyclegan import CycleGANMethod
@@ -15,8 +21,12 @@ from metasim.rng import derive
 
 __all__ = ["make_method"]
 
+_SEEN: Final = ("r11", "r21", "r31", "r41", "r51")
 
-def make_method(options: Trained, size: tuple[int, int], channels: int, seed: int) -> Method:
+
+def make_method(
+    options: Trained, size: tuple[int, int], channels: int, seed: int, *, training: bool = True
+) -> Method:
     """A method whose networks have their first weights.
 
     Args:
@@ -24,9 +34,11 @@ def make_method(options: Trained, size: tuple[int, int], channels: int, seed: in
         size: (H, W) of the images.
         channels: of the condition.
         seed: of the weights.
+        training: whether it will be trained; what it needs for that alone is left out else.
 
     Raises:
-        DataError: when its networks do not take images of that size.
+        DataError: when its networks do not take images of that size, or weights of VGG19, which
+            SPADE's perceptual loss needs, cannot be had.
     """
     with initial_weights(derive(seed, "refine", "weights")):
         match options:
@@ -41,5 +53,18 @@ def make_method(options: Trained, size: tuple[int, int], channels: int, seed: in
             case Pix2Pix():
                 return Pix2PixMethod(options, size, channels)
             case SPADE():
-                return SPADEMethod(options, size, channels)
+                seen = _perceptual(options) if training else None
+                return SPADEMethod(options, size, channels, seen)
     raise AssertionError(f"no method is trained with {type(options).__name__}")
+
+
+def _perceptual(options: SPADE) -> Callable[[Tensor], list[Tensor]] | None:
+    """What images are compared by, from the nearest layer to the farthest."""
+    if not options.perceptual:
+        return None
+    encoder = load_encoder(options.weights, None)
+
+    def seen(images: Tensor) -> list[Tensor]:
+        return list(encoder.to(images.device).maps(images, _SEEN).values())
+
+    return seen

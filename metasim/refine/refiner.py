@@ -150,7 +150,8 @@ def refiner_of(state: Mapping[str, Any], path: Path, device: torch.device | None
             raise TypeError(f"{options.method} trains no networks")
         high, wide = state["size"]
         form = Form((high, wide), tuple(state["condition"]), tuple(state["classes"]))
-        method = make_method(options, form.size, channels(form.condition, form.classes), seed=0)
+        told = channels(form.condition, form.classes)
+        method = make_method(options, form.size, told, seed=0, training=False)
         method.load_state_dict(state["networks"])
     except (LookupError, TypeError, ValueError, RuntimeError, ValidationError) as error:
         raise DataError(

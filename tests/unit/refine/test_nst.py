@@ -111,16 +111,15 @@ def test_the_first_evaluation_is_of_the_render(encoder: Encoder) -> None:
     assert torch.equal(method(encoder, 1).refine(render(), photograph()), render())
 
 
-def test_no_more_evaluations_are_made_than_asked_for(encoder: Encoder) -> None:
-    for iterations in (1, 2, 7, 20):
-        chosen, told = method(encoder, iterations), list[tuple[int, Tensor]]()
-        seen = Counting(encoder)
-        chosen.encoder = seen
-        refined = chosen.refine(render(), photograph(), 0, lambda *sample: told.append(sample))
-        assert seen.calls == iterations + 2  # the render and the target image, first of all
-        [(number, sample)] = told
-        assert number == iterations
-        assert torch.equal(sample, refined)
+@pytest.mark.parametrize("iterations", [1, 2, 7, 20])
+def test_no_more_evaluations_are_made_than_asked_for(encoder: Encoder, iterations: int) -> None:
+    chosen = method(seen := Counting(encoder), iterations)
+    told: list[tuple[int, Tensor]] = []
+    refined = chosen.refine(render(), photograph(), 0, lambda *sample: told.append(sample))
+    assert seen.calls == iterations + 2  # the render and the target image, first of all
+    [(number, sample)] = told
+    assert number == iterations
+    assert torch.equal(sample, refined)
 
 
 class Counting(Encoder):
@@ -142,7 +141,7 @@ def test_what_is_there_already_is_kept(encoder: Encoder) -> None:
 def test_the_outcome_is_an_image_of_the_render_s_size(encoder: Encoder) -> None:
     refined = method(encoder).refine(render(24), 10 * photograph(32))
     assert refined.shape == (1, 3, 24, 24)
-    assert -1 == refined.min()
+    assert refined.min() == -1
     assert refined.max() <= 1
     assert not refined.requires_grad
 

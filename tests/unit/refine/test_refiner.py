@@ -10,8 +10,11 @@ from pydantic import TypeAdapter
 
 from metasim.errors import DataError, PluginError
 from metasim.learn.archive import pack, unpack
+from metasim.learn.features.vgg import VGG19
+from metasim.learn.initial import initial_weights
 from metasim.refine.make import make_method
-from metasim.refine.options import CycleGAN, Refine, Trained
+from metasim.refine.method import Batch
+from metasim.refine.options import SPADE, CycleGAN, Refine, Trained
 from metasim.refine.refiner import Form, Refiner, read_refiner
 from metasim.refine.rendered import RefinedRenderer
 from metasim.render.base import Renderer
@@ -81,6 +84,27 @@ def test_other_seeds_begin_with_other_weights() -> None:
     first, again, another = (next(iter(m.state_dict().values())) for m in (one, same, other))
     assert torch.equal(first, again)
     assert not torch.equal(first, another)
+
+
+def test_a_perceptual_loss_needs_weights_while_training_alone(tmp_path: Path) -> None:
+    weights = tmp_path / "vgg19.pt"
+    options = SPADE(perceptual=1.0, weights=weights, **SMALL["spade"])
+    with pytest.raises(DataError, match=r"vgg19.pt does not exist"):
+        make_method(options, (16, 16), 3, 0)
+    assert make_method(options, (16, 16), 3, 0, training=False).paired
+    network = initial()
+    torch.save(network.state_dict(), weights)
+    method = make_method(options, (16, 16), 3, 0)
+    sim = torch.zeros(2, 3, 16, 16)
+    with initial_weights(0):
+        told = method.step(0, Batch(sim, sim, torch.ones(2, 3, 16, 16)))
+    assert float(told["perceptual"]) > 0
+    assert all("features" not in name for name in method.state_dict())
+
+
+def initial() -> VGG19:
+    with initial_weights(0):
+        return VGG19()
 
 
 def test_no_images_are_refined_to_none_and_others_are_refused() -> None:
