@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from metasim.refine.networks.layers import ResidualBlock, initialise, instance_norm
+from metasim.refine.networks.layers import ResidualBlock, instance_norm
 
 __all__ = ["Encoder", "Generator", "StridedDiscriminator", "code_block"]
 
 _WIDEST = 16  # times the width of the first layer, in discriminators
+_LEAK = 0.2
 
 
 def code_block(width: int) -> ResidualBlock:
     """The block next to the code, which networks of both domains may share."""
     block = ResidualBlock(4 * width, instance_norm)
-    initialise(block)
+    _initialise(block)
     return block
 
 
@@ -34,14 +35,14 @@ class Encoder(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             nn.Conv2d(3, width, 7, 1, 3, padding_mode="reflect"),
-            nn.LeakyReLU(0.2),
+            nn.LeakyReLU(_LEAK),
             nn.Conv2d(width, 2 * width, 3, 2, 1),
-            nn.LeakyReLU(0.2),
+            nn.LeakyReLU(_LEAK),
             nn.Conv2d(2 * width, 4 * width, 3, 2, 1),
-            nn.LeakyReLU(0.2),
+            nn.LeakyReLU(_LEAK),
             *(ResidualBlock(4 * width, instance_norm) for _ in range(blocks)),
         )
-        initialise(self)
+        _initialise(self)
         self.last = last
 
     def forward(self, images: Tensor) -> Tensor:
@@ -64,13 +65,13 @@ class Generator(nn.Module):
         self.layers = nn.Sequential(
             *(ResidualBlock(4 * width, instance_norm) for _ in range(blocks)),
             nn.ConvTranspose2d(4 * width, 2 * width, 3, 2, 1, 1),
-            nn.LeakyReLU(0.2),
+            nn.LeakyReLU(_LEAK),
             nn.ConvTranspose2d(2 * width, width, 3, 2, 1, 1),
-            nn.LeakyReLU(0.2),
+            nn.LeakyReLU(_LEAK),
             nn.Conv2d(width, 3, 7, 1, 3, padding_mode="reflect"),
             nn.Tanh(),
         )
-        initialise(self)
+        _initialise(self)
         self.first = first
 
     def forward(self, codes: Tensor) -> Tensor:
@@ -92,12 +93,25 @@ class StridedDiscriminator(nn.Module):
         widths = [width * min(2**number, _WIDEST) for number in range(layers - 1)]
         made: list[nn.Module] = []
         for before, after in zip([3, *widths], widths, strict=False):
-            made += [nn.Conv2d(before, after, 3, 2, 1), nn.LeakyReLU(0.2)]
+            made += [nn.Conv2d(before, after, 3, 2, 1), nn.LeakyReLU(_LEAK)]
         made.append(nn.Conv2d(widths[-1] if widths else 3, 1, 1))
         self.layers = nn.Sequential(*made)
-        initialise(self)
+        _initialise(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """Judge images."""
         judged: Tensor = self.layers(images)
         return judged
+
+
+def _initialise(network: nn.Module) -> None:
+    """Weights that keep the scale of what comes in, whatever the width (He et al., 2015).
+
+    GANs are mostly begun with a deviation of 0.02, which does for layers that are normalised, or as
+    wide as the paper's. Most of these are not normalised: in narrow ones, images would fade.
+    """
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+            nn.init.kaiming_normal_(module.weight, _LEAK)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

@@ -27,6 +27,7 @@ SMALL: dict[str, Any] = {
     "batch_size": 2,
     "patches": 12,
     "embedding": 8,
+    "nce_identity": True,
 }
 
 

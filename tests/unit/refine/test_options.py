@@ -81,6 +81,12 @@ def test_settings_that_were_given_are_written_too() -> None:
     assert made.model_dump()["blocks"] == 6
 
 
+def test_an_unknown_preset_is_one_mistake() -> None:
+    with pytest.raises(ValidationError) as caught:
+        CycleGAN.model_validate({"preset": "fast"})
+    assert [error["loc"] for error in caught.value.errors()] == [("preset",)]
+
+
 @every_method
 @pytest.mark.parametrize(
     "wrong", [{"blocs": 3}, {"preset": "fast"}, {"preset": 3}, {"preset": ["quick"]}]
