@@ -30,6 +30,8 @@ __all__ = [
     "SPADE",
     "UNIT",
     "CycleGAN",
+    "Encoded",
+    "Paired",
     "Pix2Pix",
     "Preset",
     "Refine",

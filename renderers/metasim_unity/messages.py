@@ -18,7 +18,9 @@ __all__ = [
     "Images",
     "LabelTold",
     "Meshes",
+    "ModelTold",
     "Models",
+    "PlaneTold",
     "PoseTold",
     "Render",
 ]
