@@ -59,6 +59,9 @@ class SimGANMethod(Method):
         self.options = options
         self.refiner = Refiner(options.width, options.blocks)
         self.discriminator = LocalDiscriminator()
+        # The warm-up has an optimiser of its own: its gradients are much smaller, and running
+        # averages of them would make the first adversarial steps many times too large.
+        self.of_warm_up = self.adam("warm_up", self.refiner.parameters())
         self.of_refiner = self.adam("refiner", self.refiner.parameters())
         self.of_discriminator = self.adam("discriminator", self.discriminator.parameters())
         self.pools = {"refined": History(options.history)}
@@ -95,9 +98,10 @@ class SimGANMethod(Method):
         if adversarial:
             told["generator"] = local_cross_entropy(self.discriminator(refined), True)
             loss = told["generator"] + self.options.self_regularisation * loss
-        self.of_refiner.zero_grad()
+        optimiser = self.of_refiner if adversarial else self.of_warm_up
+        optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        self.of_refiner.step()
+        optimiser.step()
         return told
 
     def _train_discriminator(self, batch: Batch) -> dict[str, Tensor]:

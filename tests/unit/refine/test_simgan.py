@@ -214,6 +214,16 @@ def test_the_first_warm_up_brings_the_refiner_close_to_its_renders() -> None:
     assert losses[-1]["self_regularisation"] < 0.3 * losses[0]["self_regularisation"]
 
 
+def test_the_warm_up_leaves_no_averages_to_the_adversarial_steps() -> None:
+    """Its gradients are much smaller: with averages of them the first steps would be huge."""
+    made = method(refiner_warmup=3, discriminator_warmup=1)
+    train(made, 0, 4)
+    assert not made.optimisers["refiner"].state
+    train(made, 4, 5)
+    steps = {int(state["step"]) for state in made.optimisers["refiner"].state.values()}
+    assert steps == {made.options.refiner_steps}
+
+
 def test_refined_images_come_to_look_like_the_target_s() -> None:
     made = method(refiner_warmup=30, discriminator_warmup=5, learning_rate=2e-3)
     train(made, 0, 130)
