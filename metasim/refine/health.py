@@ -69,7 +69,7 @@ class Health:
     def state_dict(self) -> dict[str, object]:
         """All of it, as plain data."""
         return {
-            "problems": self.problems,
+            "problems": [*self.problems],
             "mean": self._mean,
             "first": self._first,
             "low": self._low,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -87,14 +88,17 @@ class Method(nn.Module, ABC):
         return made
 
     def training_state(self) -> dict[str, Any]:
-        """What a next step needs beside the networks' weights."""
-        return {
-            "optimisers": {name: one.state_dict() for name, one in self.optimisers.items()},
-            "pools": {name: pool.images for name, pool in self.pools.items()},
-        }
+        """What a next step needs beside the networks' weights, copied."""
+        return deepcopy(
+            {
+                "optimisers": {name: one.state_dict() for name, one in self.optimisers.items()},
+                "pools": {name: pool.images for name, pool in self.pools.items()},
+            }
+        )
 
     def load_training_state(self, state: Mapping[str, Any]) -> None:
-        """Take what :meth:`training_state` gave."""
+        """Take what :meth:`training_state` gave, and leave it as it is."""
+        state = deepcopy(dict(state))
         for name, one in self.optimisers.items():
             one.load_state_dict(state["optimisers"][name])
         for name, pool in self.pools.items():

@@ -125,7 +125,7 @@ class Training:
         """All that a next step needs, networks included."""
         return {
             "step": self.step,
-            "means": self.means,
+            "means": dict(self.means),
             "health": self.health.state_dict(),
             "networks": self.method.state_dict(),
             "training": self.method.training_state(),

@@ -94,7 +94,8 @@ class _Search:
 
     def __init__(self, start: Tensor, loss: Callable[[Tensor], Tensor]) -> None:
         self.loss = loss
-        self.image = start.clone().requires_grad_()
+        # The optimiser takes it apart row by row, whatever way it lies in memory.
+        self.image = start.clone(memory_format=torch.contiguous_format).requires_grad_()
         self.best, self.least = start, inf
         self.evaluations = 0
 

@@ -176,3 +176,10 @@ def test_images_that_are_too_small_are_refused(encoder: Encoder) -> None:
 def test_a_loss_that_is_no_number_is_told(encoder: Encoder) -> None:
     with pytest.raises(TrainingError, match=r"never was one.*refine\.style"):
         method(encoder).refine(render(), photograph() * torch.inf)
+
+
+def test_how_an_image_lies_in_memory_does_not_matter(encoder: Encoder) -> None:
+    sim, real = render(), photograph()
+    other = sim.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+    refined = method(encoder, 5).refine(sim, real)
+    torch.testing.assert_close(method(encoder, 5).refine(other, real), refined, atol=1e-4, rtol=0)

@@ -15,7 +15,7 @@ from metasim.learn.initial import initial_weights
 from metasim.refine.make import make_method
 from metasim.refine.method import Batch
 from metasim.refine.options import SPADE, CycleGAN, Refine, Trained
-from metasim.refine.refiner import Form, Refiner, read_refiner
+from metasim.refine.refiner import Form, TrainedRefiner, read_refiner
 from metasim.refine.rendered import RefinedRenderer
 from metasim.render.base import Renderer
 from metasim.rng import stream
@@ -39,12 +39,12 @@ def settings(method: str) -> Trained:
     return TypeAdapter(Refine).validate_python({"method": method, **SMALL[method]})
 
 
-def refiner(method: str = "cyclegan", form: Form = FORM, seed: int = 0) -> Refiner:
+def refiner(method: str = "cyclegan", form: Form = FORM, seed: int = 0) -> TrainedRefiner:
     options = settings(method)
     if method == "spade":
         form = Form(form.size, ("classes",), ("a", "b"))
     channels = 3 if method == "spade" else 0
-    return Refiner(options, make_method(options, form.size, channels, seed), form)
+    return TrainedRefiner(options, make_method(options, form.size, channels, seed), form)
 
 
 def images(count: int, size: tuple[int, int] = (16, 16)) -> np.ndarray[Any, np.dtype[np.uint8]]:
