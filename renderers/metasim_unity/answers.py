@@ -9,15 +9,16 @@ from typing import Final
 import numpy as np
 
 from metasim.render.base import Label
-from metasim.render.geometry import Camera, Pose
+from metasim.render.geometry import Camera
 from metasim.scene.graph import Node, Scene
 from metasim_unity.canvas import PLANES, Canvas
 from metasim_unity.frames import Frame, ProtocolError
-from metasim_unity.messages import CameraTold, Images, LabelTold, PoseTold
+from metasim_unity.messages import Images
 
 __all__ = ["Answer", "longest_json", "plane_bytes"]
 
 _ALIGNED: Final = 8
+_set = object.__setattr__  # of what is frozen
 _JSON, _JSON_SCENE = 1 << 20, 1 << 16  # bytes: of a frame, and more for each scene
 
 
@@ -151,7 +152,7 @@ class Answer:
         for place, (labels, high) in enumerate(zip(told.labels, highest, strict=True), told.first):
             nodes = self._scenes[place].nodes
             try:
-                self._labels.append(tuple([self._label(label, nodes) for label in labels]))
+                self._complete(labels, nodes)
             except IndexError:
                 raise ProtocolError(
                     f"labels must be of the {len(nodes)} nodes that scene {place} has, got "
@@ -162,21 +163,16 @@ class Answer:
                     f"every instance in the plane must have a label, but scene {place} has none "
                     f"for {high}"
                 )
+            self._labels.append(tuple(labels))
 
-    def _label(self, told: LabelTold, nodes: Sequence[Node]) -> Label:
-        node = nodes[told.node]
-        pose = told.pose if told.category in self._models else None
-        return Label(
-            told.instance,
-            told.node,
-            node.name,
-            node.kind,
-            told.category,
-            told.box,
-            told.visible,
-            told.full_box,
-            None if pose is None else _pose(pose),
-        )
+    def _complete(self, labels: Sequence[Label], nodes: Sequence[Node]) -> None:
+        """Give labels that were just read, which nobody else has, what is the scene's."""
+        for label in labels:
+            node = nodes[label.node]
+            _set(label, "name", node.name)
+            _set(label, "kind", node.kind)
+            if label.category not in self._models:
+                _set(label, "pose", None)
 
     def _read_cameras(self, told: Images) -> None:
         if not self._canvas.seen:
@@ -185,16 +181,6 @@ class Answer:
             raise ProtocolError(
                 f"cameras must be {told.count}, one for each scene, got {len(told.cameras)}"
             )
-        before = None
         for camera in told.cameras:
-            same = camera == before  # as most are
-            self._cameras.append(self._cameras[-1] if same else _camera(camera))
-            before = camera
-
-
-def _camera(told: CameraTold) -> Camera:
-    return Camera(told.fx, told.fy, told.cx, told.cy, _pose(told.world) if told.world else None)
-
-
-def _pose(told: PoseTold) -> Pose:
-    return Pose(told.rotation, told.translation, told.scale)
+            same = self._cameras and camera == self._cameras[-1]  # as most are
+            self._cameras.append(self._cameras[-1] if same else camera)

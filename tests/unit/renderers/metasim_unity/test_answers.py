@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import from_json, to_json
 
+from metasim.render.base import Label
+from metasim.render.geometry import Camera, Pose
 from metasim.rng import stream
 from metasim.scene.grammar import SceneGrammar
 from metasim.scene.graph import Scene
@@ -175,3 +178,37 @@ def test_a_frame_that_was_sent_is_taken(scenes: list[Scene]) -> None:
     assert drawn.labels == wanted.labels
     assert np.array_equal(drawn.normals, wanted.normals)
     assert frame_of(scenes[:1]).kind == Kind.IMAGES
+
+
+def test_labels_have_names_of_the_scene_and_poses_of_known_models(scenes: list[Scene]) -> None:
+    models = {"car"}
+    canvas = Canvas(len(scenes), SIZE, PLANES, seen=True)
+    Answer(canvas, scenes, flipped=True, models=models).take(frame_of(scenes))
+    wanted = [
+        tuple(replace(one, pose=one.pose if one.category in models else None) for one in labels)
+        for labels in TabletopRenderer(SIZE).render(scenes).labels
+    ]
+    assert canvas.labels == wanted
+    assert {one.pose is None for labels in wanted for one in labels} == {True, False}
+    assert pickle.loads(pickle.dumps(canvas.labels)) == wanted
+
+
+def test_what_a_label_may_lack_is_none(scenes: list[Scene]) -> None:
+    frame = frame_of(scenes[:1], labels=[[LABEL]], cameras=[{"fx": 1, "fy": 1, "cx": 2, "cy": 3}])
+    planes = np.frombuffer(frame.planes, np.uint8).copy()
+    planes[:] = 0
+    canvas = Canvas(1, SIZE, PLANES, seen=True)
+    answer = Answer(canvas, scenes[:1], flipped=True, models={"car"})
+    answer.take(replace(frame, planes=planes.tobytes()))
+    node = scenes[0].nodes[4]
+    assert canvas.labels == [(Label(1, 4, node.name, node.kind, "car", (0, 0, 1, 1), 1.0),)]
+    assert canvas.cameras == [Camera(1.0, 1.0, 2.0, 3.0)]
+
+
+def test_a_pose_without_a_scale_has_that_of_the_model(scenes: list[Scene]) -> None:
+    pose = {"rotation": [1, 0, 0, 0, 1, 0, 0, 0, 1], "translation": [0, 0, 2]}
+    told = [[{**LABEL, "instance": n, "pose": pose} for n in (1, 2)]]
+    canvas = Canvas(1, SIZE, PLANES, seen=True)
+    answer = Answer(canvas, scenes[:1], flipped=True, models={"car"})
+    answer.take(frame_of(scenes[:1], labels=told))
+    assert canvas.labels[0][1].pose == Pose((1, 0, 0, 0, 1, 0, 0, 0, 1), (0, 0, 2), 1.0)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 import threading
@@ -161,3 +162,32 @@ def test_nothing_that_is_left_open_keeps_python_from_ending() -> None:
         assert python.wait(10) == 0
     assert call.result(5).header.status == 400
     caller.channel.close()
+
+
+FAULTS = """
+import resource
+from metasim_unity.communicator import keep_freed_memory
+{first}
+def turns(count):
+    for _ in range(count):
+        held = [bytes(b"1" * (1 << 20)) for _ in range(4)]
+        del held
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+before = turns(5)
+print(turns(20) - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="others keep what they like")
+def test_freed_memory_is_used_again() -> None:
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", FAULTS.format(first=first)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for first in ("", "keep_freed_memory()")
+    ]
+    without, kept = (int(one.stdout) for one in told)
+    assert kept < without / 10
