@@ -118,6 +118,9 @@ def generate(
             metavar="YAML",
         ),
     ] = None,
+    refined: Annotated[
+        bool, typer.Option("--refined", help="Refine the images, as the run has learned to.")
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where a run was stopped.")
     ] = False,
@@ -149,10 +152,13 @@ def generate(
             seed=seed,
             renderer=spec,
             workers=hired,
+            refined=refined,
             resume=resume,
             progress=progress,
         )
-    return Answer(dict(made), f"{count} images: {out}")
+    rejected = made.get("rejected")
+    told = f" ({rejected} refined images were rejected on the way)" if rejected else ""
+    return Answer(dict(made), f"{count} images: {out}{told}")
 
 
 @app.command()

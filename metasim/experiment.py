@@ -1,6 +1,6 @@
 """The composition root: from a configuration to objects, and from objects to what users do.
 
-Four use cases: :func:`train`, :func:`resume`, :func:`generate`, :func:`report`. A whole
+Use cases: :func:`train`, :func:`refine`, :func:`resume`, :func:`generate`, :func:`report`. A whole
 :class:`metasim.config.Experiment` is seen by this and the modules beside it only; the packages
 (scene, render, learn, data, report) are handed what they need.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,15 @@ from metasim.config import Experiment, RendererSpec, load_experiment, load_gramm
 from metasim.config.renderers import drawing_mistakes
 from metasim.data import generate_dataset
 from metasim.errors import ConfigError, Interrupted, MetasimError, RunError, concerning
+from metasim.finishing import Finishing, Refining
 from metasim.learn.checkpoint import load_editor, read_learned
 from metasim.learn.editor import edit_scenes
+from metasim.learn.features import restore_features
+from metasim.learn.options import PriorEditor
 from metasim.progress import Progress
 from metasim.provenance import code_digest, collect, digest, package_versions
+from metasim.refine.refiner import read_refiner
+from metasim.refine.rendered import RefinedRenderer
 from metasim.render.base import Renderer
 from metasim.render.options import Workers
 from metasim.render.plugins import code_of, files_of, load_renderer, make_renderer
@@ -35,7 +41,7 @@ from metasim.scene.graph import Scene
 from metasim.session import Session
 from metasim.signals import interruptible
 
-__all__ = ["build_renderer", "generate", "report", "resume", "train"]
+__all__ = ["build_renderer", "generate", "refine", "report", "resume", "train"]
 
 
 def train(experiment: Experiment, *, progress: Progress) -> dict[str, Any]:
@@ -62,6 +68,15 @@ def train(experiment: Experiment, *, progress: Progress) -> dict[str, Any]:
         run.write_provenance(collect(config=digest(config.encode()), renderers=code, files=files))
         run.write_config(config)  # with it the folder counts as a run, so it comes last
         return _carry_out(experiment, run, renderer, progress)
+
+
+def refine(experiment: Experiment, *, progress: Progress) -> dict[str, Any]:
+    """Carry out an experiment's refinement alone, in a new run directory.
+
+    Its scenes stay as the grammar samples them; all else is :func:`train`'s.
+    """
+    unedited = experiment.model_copy(update={"editor": PriorEditor(), "task": None})
+    return train(unedited, progress=progress)
 
 
 def resume(
@@ -99,8 +114,27 @@ def _carry_out(
 ) -> dict[str, Any]:
     with _telling_of(run), run.lock():
         first()
-        summary = Session(experiment, run, renderer, progress).carry_out()
+        summary = _rounds(experiment, run, renderer, progress)
     return _reported(run, summary)
+
+
+def _rounds(
+    experiment: Experiment, run: RunDir, renderer: Renderer, progress: Progress
+) -> dict[str, Any]:
+    """Learn, and refine where that is asked for, as often as it is; the last round is the run."""
+    rounds = experiment.refine.rounds if experiment.refine is not None else 1
+    drawn, told = renderer, []
+    for number in range(1, rounds):
+        progress.log(f"round {number} of {rounds}")
+        earlier = run.earlier(number)
+        earlier.path.mkdir(exist_ok=True)
+        session = Session(experiment, earlier, drawn, progress, plain=renderer, top=run)
+        told.append(session.carry_out())
+        drawn = RefinedRenderer(renderer, read_refiner(earlier.refiner_path))
+    if told:
+        progress.log(f"round {rounds} of {rounds}")
+    session = Session(experiment, run, drawn, progress, plain=renderer, rounds=told)
+    return session.carry_out()
 
 
 def _reported(run: RunDir, summary: dict[str, Any]) -> dict[str, Any]:
@@ -142,6 +176,7 @@ def generate(
     seed: int | None = None,
     renderer: RendererSpec | None = None,
     workers: Workers | None = None,
+    refined: bool = False,
     resume: bool = False,
     progress: Progress,
 ) -> dict[str, Any]:
@@ -156,6 +191,8 @@ def generate(
         seed: of the dataset; the run's own (0 for a grammar) unless given.
         renderer: what draws, instead of what the source names.
         workers: the processes it lives in, instead of those that the source names.
+        refined: refine the images with the run's refiner. A scene whose refined image does not
+            pass the run's gate is replaced by another, and ``rejected`` counts those.
         resume: go on where a run was stopped.
         progress: told how far it is.
 
@@ -164,7 +201,8 @@ def generate(
             draws cannot draw a class of it.
         DataError: when ``out`` is not the dataset's own, or the renderer does not offer what a
             format holds.
-        RunError: when the run has learned nothing yet, or what it learned is damaged.
+        RunError: when the run has learned nothing yet, or what it learned is damaged, or it has no
+            refiner where that is asked for.
         Interrupted: when the process was asked to stop; every finished batch is kept.
     """
     maker = _from_run(source, progress) if source.is_dir() else _from_grammar(source)
@@ -179,14 +217,15 @@ def generate(
         spec = spec.model_copy(update={"workers": workers})
     seed = maker.seed if seed is None else seed
     kept = f"stopped; every finished batch of {out} is kept, go on with the same and --resume"
-    with interruptible(lambda: kept), build_renderer(spec) as built:
+    finish = maker.finishing() if refined else Finishing()
+    with interruptible(lambda: kept), finish(build_renderer(spec)) as built:
         refuse_unknown_classes(maker.grammar, built, spec.use, file=str(maker.file))
         progress.start("generating", count)
         made = generate_dataset(
             out,
             count=count,
             seed=seed,
-            make_scenes=lambda indices: [maker.scene(seed, index) for index in indices],
+            make_scenes=lambda indices: finish.choose(indices, partial(maker.scene, seed)),
             renderer=built,
             formats=formats,
             classes=shown_classes(maker.grammar, built),
@@ -197,12 +236,13 @@ def generate(
                 "renderer": spec.identity(),
                 "renderer_code": code_of(spec.use, spec.folder),
                 "renderer_files": files_of(spec.use, spec.options, spec.folder),
+                **finish.told,
             },
             resume=resume,
             progress=progress.advance,
         )
     progress.finish()
-    return made
+    return made | finish.counted()
 
 
 def build_renderer(spec: RendererSpec) -> Renderer:
@@ -242,9 +282,24 @@ class _Prior:
         if wrong := drawing_mistakes(document, self.place, written, found, spec.use, spec.options):
             raise ConfigError(wrong)
 
-    def scene(self, seed: int, index: int) -> Scene:
-        """The scene of one image of a dataset."""
-        return self.grammar.sample(stream(seed, "dataset", index))
+    def scene(self, seed: int, index: int, attempt: int = 0) -> Scene:
+        """The scene of one image of a dataset; another one at each attempt."""
+        return self.grammar.sample(stream(seed, "dataset", *_numbered(index, attempt)))
+
+    def finishing(self) -> Finishing:
+        """What refines its images.
+
+        Raises:
+            RunError: when it has nothing to do so.
+        """
+        raise RunError(
+            f"{self.file} is a grammar, and --refined needs a run that has made a refiner; give "
+            "its directory"
+        )
+
+
+def _numbered(index: int, attempt: int) -> tuple[int | str, ...]:
+    return (index, "attempt", attempt) if attempt else (index,)
 
 
 class _Tuned(_Prior):
@@ -256,6 +311,7 @@ class _Tuned(_Prior):
         found = read_learned(run)
         if told := found.passed_over:
             progress.log(told)
+        self.experiment, self.run, self.found = experiment, run, found
         self.editor = load_editor(experiment.grammar, experiment.editor, found)
         tensors = [tensor.numpy().tobytes() for tensor in self.editor.state_dict().values()]
         learned = b"".join([*tensors, repr(self.editor.min_scale).encode()])
@@ -269,10 +325,18 @@ class _Tuned(_Prior):
         super().__init__(run.config_path, experiment.grammar, source, experiment.renderer)
         self.seed = experiment.seed
 
-    def scene(self, seed: int, index: int) -> Scene:
+    def scene(self, seed: int, index: int, attempt: int = 0) -> Scene:
         """The scene of one image: sampled, then edited, from a stream of its own."""
-        sampled = super().scene(seed, index)
-        return edit_scenes(self.editor, [sampled], derive(seed, "dataset", "edit", index))[0]
+        sampled = super().scene(seed, index, attempt)
+        edit = derive(seed, "dataset", "edit", *_numbered(index, attempt))
+        return edit_scenes(self.editor, [sampled], edit)[0]
+
+    def finishing(self) -> Finishing:
+        """The run's refiner, and its gate where it has one."""
+        codec, features = self.editor.codec, self.experiment.features
+        with self.found.fitting():
+            extractor = restore_features(self.found.state["features"], codec, features)
+        return Refining(self.run, extractor)
 
 
 def _from_run(path: Path, progress: Progress) -> _Prior:

@@ -100,9 +100,10 @@ class Judge:
             attributes[label]["identifiable"] = sensitivity.identifiable
         threshold = self.experiment.training.p_value
         doubt = _doubt(trainer.compared, len(trainer.held_out), threshold)
+        learns = trainer.editor.edits
         summary: dict[str, Any] = {
-            "converged": best.p_value >= threshold and not doubt,
-            "judged": best.p_value < threshold or not doubt,
+            "converged": learns and best.p_value >= threshold and not doubt,
+            "judged": learns and (best.p_value < threshold or not doubt),
             "renders": renders,
             "feature_renders": made.renders,
             "evaluation_renders": trainer.objective.renders - renders,
@@ -116,7 +117,9 @@ class Judge:
             "held_out": len(trainer.held_out),
             "steps": trainer.step,
             "attempts": len(trainer.outcomes),
-            "reason": _reason(best.p_value, prior["p_value"], threshold, doubt),
+            "reason": _reason(best.p_value, prior["p_value"], threshold, doubt)
+            if learns
+            else "no scene parameter was to be learned (editor: {use: prior})",
             "gradient": choose(
                 self.experiment.gradient, trainer.objective.renderer, self.codec
             ).use,

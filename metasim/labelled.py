@@ -10,13 +10,11 @@ from metasim.data import load_labelled
 from metasim.errors import ConfigError
 from metasim.learn.options import Task
 from metasim.learn.task import class_indices
-from metasim.render.drawing import draw
+from metasim.render.drawing import draw_all
 from metasim.rng import stream
 from metasim.target import target_renderer
 
 __all__ = ["Labelled", "load_validation"]
-
-_AT_ONCE = 256  # images drawn in one call
 
 Labelled = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], tuple[str, ...]]
 """Images uint8 (V, H, W, 3), their classes int64 (V,), and the classes' names."""
@@ -47,9 +45,6 @@ def load_validation(experiment: Experiment, task: Task, size: tuple[int, int]) -
         target.grammar.sample(stream(target.seed, "validation", i)) for i in range(task.count)
     ]
     with target_renderer(target, size) as renderer:
-        batches = (scenes[i : i + _AT_ONCE] for i in range(0, len(scenes), _AT_ONCE))
-        drawn = [draw(renderer, batch) for batch in batches]
-    found = [labels for rendered in drawn for labels in rendered.labels]
-    classes = sorted({label.category for labels in found for label in labels})
-    images = np.concatenate([rendered.images for rendered in drawn])
-    return images, class_indices(found, classes).numpy(), tuple(classes)
+        drawn = draw_all(renderer, scenes)
+    classes = sorted({label.category for labels in drawn.labels for label in labels})
+    return drawn.images, class_indices(drawn.labels, classes).numpy(), tuple(classes)

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-__all__ = ["Epoch", "Evaluation", "Recorded", "Summary"]
+__all__ = ["Epoch", "Evaluation", "Recorded", "Refined", "Summary"]
 
 _Number = float | None
 _Numbers = list[_Number] | None
@@ -63,6 +63,41 @@ class _Features(Recorded):
     error: dict[str, _Number] | None = None
 
 
+class _Question(Recorded):
+    threshold: _Number = None
+    refused: _Number = None
+    rate: _Number = None
+
+
+class _Gate(Recorded):
+    rate: _Number = None
+    rejected: _Number = None
+    renders: _Number = None
+    reason: _Text = None
+    questions: dict[str, _Question] | None = None
+
+
+class Refined(Recorded):
+    """What a refinement came to."""
+
+    method: _Text = None
+    steps: _Number = None
+    seconds: _Number = None
+    renders: _Number = None
+    images_per_second: _Number = None
+    problems: list[str] | None = None
+    judged: _Number = None
+    gate: _Gate | None = None
+    fid: _Number = None
+    fid_unrefined: _Number = None
+    kid: _Number = None
+    kid_unrefined: _Number = None
+    mmd: _Number = None
+    mmd_unrefined: _Number = None
+    ssim: _Number = None
+    accuracy: dict[str, _Number] | None = None
+
+
 class Summary(Recorded):
     """What came out."""
 
@@ -90,6 +125,7 @@ class Summary(Recorded):
     unidentifiable: list[str] | None = None
     attributes: dict[str, _Attribute] | None = None
     task_accuracy: _Number = None
+    refine: Refined | None = None
 
 
 class _Samples(Recorded):

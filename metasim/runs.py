@@ -8,6 +8,8 @@
         progress/mmd.png ...
         images/target/  images/first/  images/most_recent/  images/epoch-0005/ ...
         tensorboard/  drawn/ (until the first checkpoint)  quarantine/scene-<digest>.json
+        refine/checkpoints/ ...  refine/samples/ ...  refine/refiner.pt  refine/gate.json
+        round-1/ ... (where learning and refining alternate: the rounds before the last)
 
 A run is never overwritten. Files are written by rename, so a kill or a full disk leaves
 each as it was. Nothing is removed but ``drawn/``, once a checkpoint holds what came of it.
@@ -70,6 +72,24 @@ class RunDir(RunFolder):
     def tensorboard_dir(self) -> Path:
         """Where TensorBoard's event files are, if they are asked for."""
         return self.path / "tensorboard"
+
+    @property
+    def refine_dir(self) -> Path:
+        """What its refinement leaves: checkpoints, samples, the refiner, the gate."""
+        return self.path / "refine"
+
+    @property
+    def refiner_path(self) -> Path:
+        """The refiner, where the run has made one."""
+        return self.refine_dir / "refiner.pt"
+
+    @property
+    def _gate_path(self) -> Path:
+        return self.refine_dir / "gate.json"
+
+    def earlier(self, number: int) -> RunDir:
+        """The round ``number`` of its learning and refining, from 1; the last is the run itself."""
+        return RunDir(self.path / f"round-{number}")
 
     @property
     def _provenance_path(self) -> Path:
@@ -153,6 +173,28 @@ class RunDir(RunFolder):
         advice = "bring it back, or remove it and do without its figures"
         _refuse_damaged(self._evaluation_path, Evaluation.mistake(found), advice)
         return found
+
+    def make_refine_dir(self) -> Path:
+        """Make :attr:`refine_dir`, where it is missing.
+
+        Raises:
+            RunError: when that fails.
+        """
+        with self._telling(self.refine_dir):
+            self.refine_dir.mkdir(exist_ok=True)
+        return self.refine_dir
+
+    def write_gate(self, gate: Mapping[str, Any]) -> None:
+        """Write what refined images are judged by."""
+        self._write(self._gate_path, _pretty(gate))
+
+    def read_gate(self) -> dict[str, Any] | None:
+        """What refined images are judged by; None where nothing can judge them.
+
+        Raises:
+            RunError: when it is damaged.
+        """
+        return _read_json(self._gate_path) if self._gate_path.is_file() else None
 
     def write_report(self, html: str) -> None:
         """Write the report."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from functools import cached_property
 from typing import Any
@@ -26,6 +26,7 @@ from metasim.learn.task import TaskReward
 from metasim.learn.trainer import Trainer
 from metasim.progress import Progress
 from metasim.provenance import digest
+from metasim.refinement import Refinement
 from metasim.render.base import Renderer
 from metasim.report.events import EventLog
 from metasim.report.figures import write_figures
@@ -88,6 +89,9 @@ class Session:
         run: where.
         renderer: draws the learner's scenes.
         progress: told how far it is.
+        plain: draws them where ``renderer`` refines what it draws; the same otherwise.
+        top: the run that this is a round of; itself otherwise.
+        rounds: the summaries of the rounds before.
 
     Raises:
         MissingExtraError: when TensorBoard is asked for and not installed.
@@ -95,7 +99,15 @@ class Session:
     """
 
     def __init__(
-        self, experiment: Experiment, run: RunDir, renderer: Renderer, progress: Progress
+        self,
+        experiment: Experiment,
+        run: RunDir,
+        renderer: Renderer,
+        progress: Progress,
+        *,
+        plain: Renderer | None = None,
+        top: RunDir | None = None,
+        rounds: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self.experiment, self.run, self.renderer, self.progress = (
             experiment,
@@ -103,6 +115,8 @@ class Session:
             renderer,
             progress,
         )
+        self.plain, self.again = plain or renderer, f"metasim train --resume {(top or run).path}"
+        self.rounds = rounds
         resolve_device(experiment.device)  # refused before anything is drawn
         self.codec = SceneCodec(experiment.grammar)
         self.kept = KeptRenders(renderer, run.drawn_dir, progress)
@@ -127,6 +141,8 @@ class Session:
         ):
             target = load_target(self.experiment, self.renderer.image_size, self.progress)
             self.target, self.judge = target, Judge(self.experiment, self.codec, target)
+            if self.refinement is not None:
+                self.refinement.check()
             # Before hours of rendering, as it may be unfit.
             self.validation = self._load_validation()
             if self.run.checkpoints():
@@ -165,7 +181,7 @@ class Session:
         if self.stop_asked:
             raise Interrupted(
                 "stopped before the first step, all that was prepared is kept; go on with: "
-                f"metasim train --resume {self.run.path}"
+                f"{self.again}"
             )
 
     def _go_on(self, found: Checkpoint) -> None:
@@ -231,8 +247,7 @@ class Session:
             if self.stop_asked:
                 self._save()
                 raise Interrupted(
-                    f"stopped after step {trainer.step}, all of it kept; "
-                    f"go on with: metasim train --resume {self.run.path}"
+                    f"stopped after step {trainer.step}, all of it kept; go on with: {self.again}"
                 )
             if time.monotonic() - saved >= wait:
                 self._save()
@@ -267,8 +282,7 @@ class Session:
         self.trained, self.phase = self._trained(), "judging"
         if self.stop_asked:
             raise Interrupted(
-                "stopped after the last step, all of it kept; judge it with: "
-                f"metasim train --resume {self.run.path}"
+                f"stopped after the last step, all of it kept; judge it with: {self.again}"
             )
         renders, seconds = self.trained
         rate = renders / seconds if seconds else 0.0
@@ -277,13 +291,50 @@ class Session:
         if self.events is not None:
             # After the last step: a run that is killed now draws them again when it goes on.
             self.events.add_images(found.latest, self.trainer.step + 1)
-        self.run.write_figure(
-            "comparison", comparison(self.target.images, found.first, found.latest)
+        shown = (
+            ("Target", "", self.target.images),
+            ("Generated", "before learning", found.first),
+            ("Generated", "now", found.latest),
         )
+        self.run.write_figure("comparison", comparison(shown))
         self.run.write_evaluation(found.evaluation)
-        summary = {**found.summary, "seconds": round(self._seconds(), 3)}
+        refined = self._refine()
+        summary = {**found.summary, **refined, "seconds": round(self._seconds(), 3)}
+        if self.rounds:
+            summary["rounds"] = list(self.rounds)
         self.run.write_summary(summary)
         return summary
+
+    @cached_property
+    def refinement(self) -> Refinement | None:
+        """What makes the images look like the target's, where that is asked for."""
+        options = self.experiment.refine
+        if options is None:
+            return None
+        return Refinement(
+            self.experiment,
+            options,
+            self.run,
+            self.plain,
+            self.target,
+            self.codec,
+            self.progress,
+        )
+
+    def _refine(self) -> dict[str, Any]:
+        if self.refinement is None:
+            return {}
+        self.phase = "refining"
+        try:
+            told = self.refinement.carry_out(
+                self.trainer.edited,
+                self.prepared.extractor,
+                stop=lambda: self.stop_asked,
+                again=self.again,
+            )
+        finally:
+            self.phase = "judging"
+        return {"refine": told}
 
     # --- stopping and going on -----------------------------------------------------------------
 
@@ -335,7 +386,7 @@ class Session:
 
     def _left(self) -> str:
         """What a run that is stopped at once leaves, and how to go on."""
-        again = f"metasim train --resume {self.run.path}"
+        again = self.again
         latest = self.run.latest_checkpoint()
         if latest is not None:
             return f"stopped at once, {latest.name} is kept; go on from it with: {again}"
@@ -348,7 +399,11 @@ class Session:
 
         A second one ends at once.
         """
-        first = {"beginning": "once the prior was looked at", "training": "after this step"}
+        first = {
+            "beginning": "once the prior was looked at",
+            "training": "after this step",
+            "refining": "after this step",
+        }
 
         def note() -> None:
             if self.stop_asked or self.phase not in first:

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from metasim.config import Experiment
 
-__all__ = ["Answer", "checks", "columns", "describe", "experiment", "health", "renderers", "run"]
+__all__ = [
+    "Answer",
+    "checks",
+    "columns",
+    "describe",
+    "experiment",
+    "health",
+    "refinement",
+    "renderers",
+    "run",
+]
 
 
 @dataclass(frozen=True)
@@ -55,11 +65,40 @@ def run(summary: Mapping[str, Any]) -> str:
         head = ("attribute", "prior", "learned", "target", "W1", "")
         rows = [head, *(_attribute_row(name, about) for name, about in attributes.items())]
         lines += ["", columns(rows), ""]
+    if refined := summary.get("refine"):
+        lines += [*refinement(refined), ""]
     if "run" in summary:
         lines.append(f"run: {summary['run']}")
     if "report" in summary:
         lines.append(f"report: {summary['report']}")
     return "\n".join(lines)
+
+
+def refinement(about: Mapping[str, Any]) -> list[str]:
+    """How a refinement went, a line for each thing that is known of it."""
+    gate = about.get("gate") or {}
+    lines = [f"refined by {about.get('method')}: {about.get('steps')} steps"]
+    if _number(about.get("seconds")):
+        lines[0] += f", {about['seconds']:.1f} s"
+    if _number(gate.get("rate")):
+        lines.append(
+            f"labels still hold of {gate['rate']:.1%} of {about.get('judged')} refined images "
+            f"({gate.get('rejected')} rejected; of renders {gate['renders']:.1%})"
+        )
+    elif gate.get("reason"):
+        lines.append(f"labels of refined images were not judged: {gate['reason']}")
+    names = ("fid", "kid", "mmd")
+    known = [name for name in names if _number(about.get(name))]
+    told = [f"{n.upper()} {about.get(f'{n}_unrefined', 0):.3g} -> {about[n]:.3g}" for n in known]
+    if _number(about.get("ssim")):
+        told.append(f"SSIM to the renders {about['ssim']:.2f}")
+    if told:
+        lines.append(", ".join(told))
+    if accuracy := about.get("accuracy"):
+        words = {"source_only": "renders", "refined": "refined renders", "target": "target images"}
+        told = [f"{words.get(k, k)} {v:.1%}" for k, v in accuracy.items() if _number(v)]
+        lines.append(f"target images told rightly, taught by {', '.join(told)}")
+    return [*lines, *(f"problem: {problem}" for problem in about.get("problems") or ())]
 
 
 def _attribute_row(name: str, about: Mapping[str, Any]) -> tuple[str, ...]:
@@ -91,6 +130,7 @@ def describe(experiment: Experiment) -> dict[str, Any]:
         "features": " + ".join(f.use for f in experiment.features),
         "discrepancy": experiment.discrepancy.use,
         "gradient": experiment.gradient.use,
+        "refine": experiment.refine.method if experiment.refine else "no",
         "learns": list(experiment.grammar.learnable),
     }
 

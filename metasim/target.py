@@ -19,6 +19,7 @@ from metasim.classes import refuse_unknown_classes
 from metasim.config import Experiment, GrammarTarget
 from metasim.data import check_varied, generate_dataset, load_images, read_dataset
 from metasim.data.manifest import MANIFEST
+from metasim.data.reading import Dataset
 from metasim.errors import ConfigError, DataError, concerning
 from metasim.progress import Progress
 from metasim.provenance import code_digest, digest
@@ -38,10 +39,12 @@ class Target:
     Attributes:
         images: uint8 (N, H, W, 3).
         scenes: N scenes, or none.
+        classes: of each image that shows one instance alone; none where some do not.
     """
 
     images: npt.NDArray[np.uint8]
     scenes: Sequence[Scene] = ()
+    classes: Sequence[str] = ()
 
 
 def load_target(experiment: Experiment, size: tuple[int, int], progress: Progress) -> Target:
@@ -120,7 +123,7 @@ def _drawn(
                 _draw(target, asked, folder, renderer, progress)
         try:
             dataset = read_dataset(folder)
-            found = Target(dataset.images(), dataset.scenes)
+            found = Target(dataset.images(), dataset.scenes, _classes(dataset))
             if found.images.shape[1:3] != tuple(size):
                 raise DataError(f"{folder} holds images that are not of {list(size)} any more")
         except DataError as error:
@@ -131,6 +134,12 @@ def _drawn(
             )
         else:
             return folder, found
+
+
+def _classes(dataset: Dataset) -> tuple[str, ...]:
+    """The class of each image, where each shows one instance alone."""
+    alone = all(len(record.instances) == 1 for record in dataset.records)
+    return tuple(r.instances[0].label.category for r in dataset.records) if alone else ()
 
 
 @cache

@@ -23,6 +23,7 @@ from metasim.config.renderers import (
 from metasim.config.settings import RendererSpec
 from metasim.errors import Mistake
 from metasim.learn.options import ClasswiseMMD, Pathwise, PixelFeatures, SimulatorFeatures
+from metasim.refine.options import Paired, Refine
 from metasim.scene.grammar import SceneGrammar
 from metasim.yamlfile import Document, Place
 
@@ -31,6 +32,7 @@ __all__ = ["experiment_mistakes", "renderer_mistakes"]
 _TARGETS: Place = ("target", "renderer")
 _GRAMMAR = TypeAdapter(SceneGrammar)
 _PIXELS = TypeAdapter(PixelFeatures)
+_REFINE = TypeAdapter[Refine](Refine)
 
 
 def experiment_mistakes(document: Document, *, files: bool = True) -> list[Mistake]:
@@ -53,6 +55,7 @@ def experiment_mistakes(document: Document, *, files: bool = True) -> list[Mista
     mistakes += _pixel_mistakes(document)
     mistakes += _task_mistakes(document)
     mistakes += _class_mistakes(document)
+    mistakes += _refine_mistakes(document)
     if files:
         mistakes += _folder_mistakes(document, ("target", "images"))
         mistakes += _folder_mistakes(document, ("task", "images"))
@@ -230,6 +233,28 @@ def _task_mistakes(document: Document) -> list[Mistake]:
     return [document.mistake(("task",), message, key=True)]
 
 
+def _refine_mistakes(document: Document) -> list[Mistake]:
+    """Whether there are pairs for a method that learns from such, and a gradient for rounds."""
+    options = _part(document, ("refine",), _REFINE)
+    mistakes = []
+    target = document.get(("target",))
+    if isinstance(options, Paired) and isinstance(target, dict) and "images" in target:
+        named = document.get(("refine", "method"))
+        message = (
+            f"{named!r} learns from pairs of a render and a target image of one scene, "
+            "and of a folder's images no scenes are known; choose cut or cyclegan, or refine "
+            "folders of pairs: metasim refine --method"
+        )
+        mistakes.append(document.mistake(("refine", "method"), message))
+    if options and options.rounds > 1 and document.get(("gradient", "use")) == Pathwise().use:
+        message = (
+            "from the second round on scenes are learned from refined images, through which "
+            "'pathwise' has no gradient; use another gradient, or one round"
+        )
+        mistakes.append(document.mistake(("refine", "rounds"), message))
+    return mistakes
+
+
 def _class_mistakes(document: Document) -> list[Mistake]:
     """Whether a discrepancy that compares class by class has features that tell classes."""
     used = {str(entry.get("use")) for _, entry in _features(document) if isinstance(entry, dict)}
@@ -258,9 +283,10 @@ def _folder_mistakes(document: Document, place: Place) -> list[Mistake]:
 
 
 def _weights_mistakes(document: Document) -> list[Mistake]:
-    """Whether the weights of pretrained features are there."""
+    """Whether the weights of pretrained features, and of what refinement sees by, are there."""
     mistakes = []
-    for place, entry in _features(document):
+    refine: Place = ("refine",)
+    for place, entry in [*_features(document), (refine, document.get(refine))]:
         written = entry.get("weights") if isinstance(entry, dict) else None
         if isinstance(written, str) and not Path(written).exists():
             here = (*place, "weights")

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from metasim.config.shape import TAG, Slot, slots
+from metasim.config.shape import TAGS, Slot, slots
 from metasim.errors import ConfigError, Mistake
 from metasim.yamlfile import COMMAND_LINE, MAX_DEPTH, Document, Mark, Place, parse
 
@@ -114,7 +114,7 @@ def _set(
     document.graft(place, value)
     document.keys[place] = Mark(COMMAND_LINE)
     _drop_other_members(document, parent, place[-1], model)
-    if place[-1] == TAG and parent and parent[-1] == "renderer":
+    if place[-1] == "use" and parent and parent[-1] == "renderer":
         _drop_renderer_options(document, parent, old, renderer_options)
 
 
@@ -133,7 +133,7 @@ def _make_room(document: Document, place: Place) -> Place:
             break
         below = here.get(done[-1]) if isinstance(here, dict) else here[step]
         # Naming another member of a choice replaces whatever stood there, a list included.
-        if below is None or (place[depth + 1] == TAG and not isinstance(below, dict)):
+        if below is None or (place[depth + 1] in TAGS and not isinstance(below, dict)):
             below = {}
             document.graft(done, Document(below, {}, {(): Mark(COMMAND_LINE)}))
             document.keys[done] = Mark(COMMAND_LINE)
@@ -162,8 +162,8 @@ def _drop_other_members(
     slot = next((s for s in slots(model, document.data) if s.place == parent), None)
     if slot is None or len(slot.members) < 2 or not isinstance(slot.data, dict):
         return
-    chosen = slot.member({TAG: slot.data.get(TAG)} if slot.tagged else {key: None})
-    if chosen is None or (slot.tagged and key != TAG):
+    chosen = slot.member({slot.tag: slot.data.get(slot.tag)} if slot.tag else {key: None})
+    if chosen is None or (slot.tag and key != slot.tag):
         return
     others = {name for member in slot.members for name in member.model_fields}
     _drop(document, slot, others - set(chosen.model_fields))

@@ -24,6 +24,7 @@ from metasim.learn.options import (
     Task,
     Training,
 )
+from metasim.refine.options import Refine
 from metasim.render.options import Workers
 from metasim.scene.grammar import SceneGrammar
 
@@ -150,6 +151,7 @@ class Experiment(Options):
         gradient: how its gradient is estimated.
         training: the training loop.
         task: the task loss, where there is one.
+        refine: what makes the learned scenes' images look like the target's, where that is wanted.
         output: where results go.
     """
 
@@ -165,6 +167,7 @@ class Experiment(Options):
     gradient: Gradient = AutoGradient()
     training: Training = Training()
     task: Task | None = None
+    refine: Refine | None = None
     output: Output = Output()
 
     def resolved(self) -> dict[str, Any]:

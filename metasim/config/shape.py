@@ -16,10 +16,10 @@ from metasim.scene import distributions
 from metasim.scene.distributions import Distribution
 from metasim.yamlfile import Place
 
-__all__ = ["DISTRIBUTIONS", "TAG", "Slot", "slots"]
+__all__ = ["DISTRIBUTIONS", "TAGS", "Slot", "slots"]
 
-TAG = "use"
-"""The key that tells which member of a choice is meant."""
+TAGS = ("use", "method")
+"""The keys that tell which member of a choice is meant; each choice has one of them."""
 
 
 def _yaml_name(name: str) -> str:
@@ -56,9 +56,15 @@ class Slot:
         return not self.members
 
     @property
+    def tag(self) -> str | None:
+        """The key that chooses among the members; None where there is none."""
+        shared = (tag for tag in TAGS if all(tag in m.model_fields for m in self.members))
+        return next(shared, None) if len(self.members) > 1 else None
+
+    @property
     def tagged(self) -> bool:
-        """Whether the key ``use`` chooses among the members."""
-        return len(self.members) > 1 and all(TAG in m.model_fields for m in self.members)
+        """Whether a key chooses among the members."""
+        return self.tag is not None
 
     @property
     def model(self) -> type[BaseModel] | None:
@@ -70,9 +76,9 @@ class Slot:
         if not isinstance(data, dict):
             return None
         for member in self.members:
-            if self.tagged and data.get(TAG) == member.model_fields[TAG].default:
+            if self.tag and data.get(self.tag) == member.model_fields[self.tag].default:
                 return member
-            if not self.tagged and next(iter(member.model_fields)) in data:
+            if not self.tag and next(iter(member.model_fields)) in data:
                 return member
         return None
 
@@ -94,7 +100,7 @@ def slots(annotation: Any, data: Any, place: Place = (), default: Any = None) ->
         default: what stands there when nothing is written.
     """
     annotation = _bare(annotation)
-    options = [_bare(a) for a in get_args(annotation)] if _is_union(annotation) else [annotation]
+    options = _members(annotation)
     models = tuple(o for o in options if isinstance(o, type) and issubclass(o, BaseModel))
     if models:
         slot = Slot(place, data, models, default)
@@ -141,5 +147,8 @@ def _bare(annotation: Any) -> Any:
     return annotation
 
 
-def _is_union(annotation: Any) -> bool:
-    return get_origin(annotation) in (Union, UnionType)
+def _members(annotation: Any) -> list[Any]:
+    """What a type may be: the members of a union, also of those within it, or itself."""
+    if get_origin(annotation) not in (Union, UnionType):
+        return [annotation]
+    return [member for part in get_args(annotation) for member in _members(_bare(part))]

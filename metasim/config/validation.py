@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from metasim.config.shape import TAG, Slot, slots
+from metasim.config.shape import Slot, slots
 from metasim.errors import Mistake, did_you_mean
 from metasim.yamlfile import Document, Place
 
@@ -82,12 +82,13 @@ def check(
 
 
 def fill_choices(model: type[BaseModel], document: Document) -> None:
-    """Write the key ``use`` wherever a choice with a default was made without naming it."""
+    """Write the key that names a choice wherever one with a default was made without it."""
     while True:
         for slot in slots(model, document.data):
             data = slot.data
-            if slot.tagged and slot.default and isinstance(data, dict) and TAG not in data:
-                data[TAG] = getattr(slot.default, TAG)
+            tag = slot.tag
+            if tag and slot.default and isinstance(data, dict) and tag not in data:
+                data[tag] = getattr(slot.default, tag)
                 break  # what belongs below has only now become known
         else:
             return
@@ -148,7 +149,7 @@ def _place(detail: ErrorDetails, data: Any) -> Place:
             continue
         place.append(step)
     if detail["type"] == "union_tag_invalid":
-        place.append(TAG)
+        place.append(detail["ctx"]["discriminator"].strip("'"))
     return tuple(place)
 
 
@@ -175,11 +176,12 @@ def _mistake(
     kind = details[0]["type"]
     message = _describe(details, known.get(place[:-1]))
     slot = known.get(place)
-    if slot and slot.members and kind.endswith("_type") and TAG in slot.members[0].model_fields:
-        default = slot.members[0].model_fields[TAG].default
+    tag = (slot and slot.tag) or "use"
+    if slot and slot.members and kind.endswith("_type") and tag in slot.members[0].model_fields:
+        default = slot.members[0].model_fields[tag].default
         # A renderer is any name: then what was written is likely the one that is meant.
         example = default if slot.tagged else slot.data if isinstance(slot.data, str) else "NAME"
-        message = message.replace("a mapping", f"a mapping such as {{{TAG}: {example}}}", 1)
+        message = message.replace("a mapping", f"a mapping such as {{{tag}: {example}}}", 1)
     return document.mistake(place, message, key=kind == "extra_forbidden")
 
 
@@ -226,8 +228,8 @@ def _describe_one(detail: ErrorDetails, around: Slot | None) -> str:
         tags = [tag.strip(" '") for tag in context["expected_tags"].split(",")]
         given = context["tag"]
         return f"must be one of {', '.join(tags)}, got {show(given)}{_advice(given, tags)}"
-    if kind == "union_tag_not_found" and context["discriminator"] == f"'{TAG}'":
-        return f"must name its kind with the key {TAG!r}"
+    if kind == "union_tag_not_found" and re.fullmatch(r"'\w+'", context["discriminator"]):
+        return f"must name its kind with the key {context['discriminator']}"
     if kind == "too_short":
         return f"must have at least {context['min_length']} entries, got {context['actual_length']}"
     if kind == "too_long":

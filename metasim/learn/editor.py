@@ -25,6 +25,7 @@ from metasim.learn.options import (
     Head,
     MixtureHead,
     ParametricEditor,
+    PriorEditor,
 )
 from metasim.scene.graph import Scene
 
@@ -32,6 +33,7 @@ __all__ = [
     "GraphEditor",
     "ParameterTable",
     "SceneEditor",
+    "Unedited",
     "edit_scenes",
     "make_editor",
 ]
@@ -41,7 +43,12 @@ class SceneEditor(nn.Module):
     """Base of the editors: turns raw numbers for each node into a distribution.
 
     Subclasses implement :meth:`raw`.
+
+    Attributes:
+        edits: whether it changes anything; else there is nothing to train.
     """
+
+    edits = True
 
     def __init__(self, codec: SceneCodec, head: Head) -> None:
         super().__init__()
@@ -188,11 +195,23 @@ class ParameterTable(SceneEditor):
         return _GAIN * self.table[batch.name_id]
 
 
+class Unedited(SceneEditor):
+    """Leaves scenes as they are, and has nothing to learn."""
+
+    edits = False
+
+    def __init__(self, codec: SceneCodec, options: PriorEditor) -> None:
+        super().__init__(codec, options.head)
+        self.nothing = nn.Parameter(torch.zeros(0))  # as optimisers want some
+
+
 def make_editor(codec: SceneCodec, options: Editor, seed: int) -> SceneEditor:
     """The editor that ``options`` ask for, its weights drawn from ``seed``."""
     with initial_weights(seed):
         if isinstance(options, ParametricEditor):
             return ParameterTable(codec, options)
+        if isinstance(options, PriorEditor):
+            return Unedited(codec, options)
         return GraphEditor(codec, options)
 
 
@@ -208,6 +227,8 @@ def edit_scenes(
         seed: of noise input and draw.
         explore: draw around the values of a deterministic head too.
     """
+    if not editor.edits:
+        return list(scenes)
     codec, generator = editor.codec, torch.Generator().manual_seed(seed)
     batch = codec.encode(scenes)
     draw = (editor if explore else editor.made)(batch, generator).sample(generator)

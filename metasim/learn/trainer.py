@@ -287,6 +287,8 @@ class Trainer:
     @property
     def progress(self) -> float:
         """Share of this attempt's renders that are used up; an attempt ends at 1."""
+        if not self.editor.edits:
+            return 1.0
         return (self.objective.renders - self.renders_before) / self.attempt_renders
 
     @property
@@ -295,7 +297,7 @@ class Trainer:
         if not self.outcomes or self.outcomes[-1].attempt != self.attempt:
             return False
         converged = self.outcomes[-1].p_value >= self.options.p_value
-        return converged or self.attempt == self.options.restarts
+        return converged or self.attempt == self.options.restarts or not self.editor.edits
 
     @property
     def attempt_renders(self) -> int:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy import ndimage
 from scipy.stats import rankdata
 
-__all__ = ["agreement", "borders", "outlines"]
+__all__ = ["agreement", "borders", "distances", "outlines"]
 
 Array = npt.NDArray[np.float64]
 
@@ -79,23 +79,29 @@ def agreement(
     """How well what is read of images agrees with what is known of them.
 
     Less the largest of the attributes' differences, each as a multiple of the error that the
-    reader has anyway; 0 is the best.
+    reader has anyway; 0 is the best, and what an image has that shows no attribute.
 
     Args:
         read: (N,) by attribute, in its unit.
-        known: (N,) by attribute.
-        error: the reader's mean absolute error on unrefined renders.
+        known: (N,) by attribute; NaN where the image does not show it.
+        error: the reader's mean absolute error on unrefined renders, of the attributes that count.
         periods: of attributes that are periodic.
 
     Returns:
         float64 (N,).
     """
     differences = []
-    for name, values in read.items():
-        apart = values - known[name]
-        if name in periods:
-            half = periods[name] / 2
-            apart = (apart + half) % (2 * half) - half
-        differences.append(np.abs(apart) / max(error[name], np.finfo(float).tiny))
+    for name, usual in error.items():
+        apart = distances(read[name], known[name], periods.get(name))
+        differences.append(np.nan_to_num(apart) / (usual or float(np.finfo(float).tiny)))
     worst: Array = -np.max(differences, axis=0)
     return worst
+
+
+def distances(values: Array, others: Array, period: float | None) -> Array:
+    """How far values (N,) are from others (N,), on a circle of this length where there is one."""
+    apart = values - others
+    if period:
+        apart = (apart + period / 2) % period - period / 2
+    size: Array = np.abs(apart)
+    return size

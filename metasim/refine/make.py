@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+import torch
 from torch import Tensor
 
 from metasim.learn.initial import initial_weights
@@ -16,10 +17,21 @@ from metasim.refine.methods.pix2pix import Pix2PixMethod
 from metasim.refine.methods.simgan import SimGANMethod
 from metasim.refine.methods.spade import SPADEMethod
 from metasim.refine.methods.unit import UNITMethod
-from metasim.refine.options import CUT, SPADE, UNIT, CycleGAN, Pix2Pix, SimGAN, Trained
+from metasim.refine.options import (
+    CUT,
+    DTP,
+    SPADE,
+    UNIT,
+    CycleGAN,
+    Pix2Pix,
+    Refine,
+    SimGAN,
+    Trained,
+)
+from metasim.refine.transfer import check_sides
 from metasim.rng import derive
 
-__all__ = ["make_method"]
+__all__ = ["check_fit", "make_method"]
 
 _SEEN: Final = ("r11", "r21", "r31", "r41", "r51")
 
@@ -56,6 +68,27 @@ def make_method(
                 seen = _perceptual(options) if training else None
                 return SPADEMethod(options, size, channels, seen)
     raise AssertionError(f"no method is trained with {type(options).__name__}")
+
+
+def check_fit(options: Refine, size: tuple[int, int], channels: int) -> None:
+    """Refuse what cannot be refined, before anything is done for it.
+
+    Args:
+        options: of the method.
+        size: (H, W) of the images.
+        channels: of the condition.
+
+    Raises:
+        DataError: when the method does not take images of that size, or weights of VGG19, which it
+            needs, cannot be had.
+        MissingExtraError: when those must be fetched, and what does that is missing.
+    """
+    if isinstance(options, Trained):
+        make_method(options, size, channels, seed=0)
+        return
+    load_encoder(options.weights, options.stand_in)
+    image = torch.zeros(1, 3, *size)
+    check_sides(image, image, 4 if isinstance(options, DTP) else 1)
 
 
 def _perceptual(options: SPADE) -> Callable[[Tensor], list[Tensor]] | None:

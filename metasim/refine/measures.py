@@ -13,12 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from metasim.errors import DataError
+from metasim.learn.discrepancies import RBF, mmd2
+from metasim.learn.discrepancies.kernels import frozen_scale
+from metasim.learn.features import RandomConvFeatures, extract
+from metasim.learn.features.base import channels_first
 from metasim.learn.initial import initial_weights
 from metasim.refine.tensors import to_tensor
 
-__all__ = ["KernelDistance", "frechet_distance", "kernel_distance", "similarity"]
+__all__ = ["KernelDistance", "frechet_distance", "kernel_distance", "measures", "similarity"]
 
 _CHUNK = 64
+_WIDTH = 64  # features, which a few hundred images tell the covariances of
 _SIDE = 7  # of the smallest image that a window of SSIM, 11 pixels, padded, makes sense for
 
 
@@ -114,6 +119,45 @@ def similarity(
         found.append(each)
     out: npt.NDArray[np.float64] = torch.cat(found).double().numpy()
     return out
+
+
+def measures(
+    plain: npt.NDArray[np.uint8],
+    refined: npt.NDArray[np.uint8],
+    real: npt.NDArray[np.uint8],
+    seed: int,
+) -> dict[str, float]:
+    """How near renders and refined renders are to target images, and to one another.
+
+    FID, KID and MMD are taken in the features of a convolutional network with fixed random
+    weights, standardised on the target images: they see looks and layout, on any images, and are
+    to be compared within a run, not with published ones.
+
+    Args:
+        plain: uint8 (N, H, W, 3), renders.
+        refined: uint8 (N, H, W, 3), the same refined.
+        real: uint8 (M, H, W, 3), target images that nothing was learned from.
+        seed: of KID's subsets.
+
+    Returns:
+        "fid", "kid", "mmd" of the refined, the same of the renders with "_unrefined", and "ssim",
+        the mean similarity of the refined images to their renders.
+
+    Raises:
+        DataError: when there are too few images, or they are too small.
+    """
+    features = RandomConvFeatures(_WIDTH)
+    features.standardise(channels_first(real))
+    wanted = extract(features, real)
+    scale = frozen_scale(wanted)
+    found: dict[str, float] = {}
+    for images, name in ((refined, ""), (plain, "_unrefined")):
+        given = extract(features, images)
+        found[f"fid{name}"] = frechet_distance(given, wanted)
+        found[f"kid{name}"] = kernel_distance(given, wanted, seed).mean
+        found[f"mmd{name}"] = float(mmd2(given.double(), wanted.double(), RBF([scale])))
+    found["ssim"] = float(similarity(refined, plain).mean())
+    return found
 
 
 class _Given(nn.Module):

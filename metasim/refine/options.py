@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import (
+    BeforeValidator,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -45,6 +46,14 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Moment = Annotated[float, Field(ge=0, lt=1)]
 """A coefficient of Adam's running averages."""
 
+
+def _as_tuple(given: Any) -> Any:
+    return tuple(given) if isinstance(given, list) else given
+
+
+# What was read of YAML is Python's own data once a preset was filled in, where no list is a tuple.
+_FROM_LIST: Final = BeforeValidator(_as_tuple)
+
 Condition = Literal["classes", "edges", "depth", "normals"]
 """What a simulator knows of each pixel: its class (one channel each), whether another instance
 begins there, how far away it is, and which way its surface looks."""
@@ -55,10 +64,23 @@ class RefineOptions(Options):
 
     Attributes:
         preset: which settings hold where none is given.
+        renders: of an experiment's scenes, that are learned from.
+        judged: fresh renders of them, that the gate and the measures look at.
+        wrong_passes: the share of wrong labels that each question of the gate may let pass.
+        rounds: how often an experiment's scenes are learned and then refined. From the second
+            time on they are learned from refined images.
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({})
+    of_experiments: ClassVar[frozenset[str]] = frozenset(
+        ("renders", "judged", "wrong_passes", "rounds")
+    )
+    """Settings that say nothing where there are only folders of images."""
     preset: Preset = "quick"
+    renders: PositiveInt = 2000
+    judged: Annotated[int, Field(ge=16)] = 500
+    wrong_passes: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    rounds: PositiveInt = 1
 
     @model_validator(mode="before")
     @classmethod
@@ -85,7 +107,7 @@ class Trained(RefineOptions):
     steps: PositiveInt
     batch_size: PositiveInt
     learning_rate: PositiveFloat
-    betas: tuple[Moment, Moment] = (0.5, 0.999)
+    betas: Annotated[tuple[Moment, Moment], _FROM_LIST] = (0.5, 0.999)
     decay: Share = 0.5
 
 
@@ -260,7 +282,7 @@ class Paired(Trained):
         render: whether the render is shown to them, too.
     """
 
-    condition: tuple[Condition, ...]
+    condition: Annotated[tuple[Condition, ...], _FROM_LIST]
     render: bool
 
     @model_validator(mode="after")
@@ -310,7 +332,7 @@ class Pix2Pix(Paired):
     }
     method: Literal["pix2pix"] = "pix2pix"
     learning_rate: PositiveFloat = 2e-4
-    condition: tuple[Condition, ...] = ()
+    condition: Annotated[tuple[Condition, ...], _FROM_LIST] = ()
     render: bool = True
     width: PositiveInt
     depth: PositiveInt
@@ -350,8 +372,8 @@ class SPADE(Paired):
     }
     method: Literal["spade"] = "spade"
     learning_rate: PositiveFloat = 1e-4
-    betas: tuple[Moment, Moment] = (0.0, 0.9)
-    condition: tuple[Condition, ...] = ("classes", "edges")
+    betas: Annotated[tuple[Moment, Moment], _FROM_LIST] = (0.0, 0.9)
+    condition: Annotated[tuple[Condition, ...], _FROM_LIST] = ("classes", "edges")
     render: bool = False
     width: PositiveInt
     hidden: PositiveInt

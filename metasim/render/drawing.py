@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from metasim.errors import Interrupted, MetasimError, PluginError, RenderError
 from metasim.provenance import content_digest, option_files
@@ -14,7 +17,9 @@ from metasim.render.checking import check_meshes, check_rendered
 from metasim.render.geometry import Mesh
 from metasim.scene.graph import Scene
 
-__all__ = ["calling", "draw", "files_read", "kinds_of", "models_of"]
+__all__ = ["calling", "draw", "draw_all", "files_read", "joined", "kinds_of", "models_of"]
+
+_AT_ONCE = 64  # scenes, which is enough for workers to be busy, and little to lose
 
 
 def draw(renderer: Renderer, scenes: Sequence[Scene]) -> Rendered:
@@ -30,6 +35,49 @@ def draw(renderer: Renderer, scenes: Sequence[Scene]) -> Rendered:
         rendered = renderer.render(scenes)
     check_rendered(rendered, scenes, renderer.image_size)
     return rendered if renderer.fresh else rendered.copy()
+
+
+def draw_all(
+    renderer: Renderer, scenes: Sequence[Scene], told: Callable[[int], None] = lambda done: None
+) -> Rendered:
+    """As :func:`draw`, of as many scenes as wanted, some at a time.
+
+    Args:
+        renderer: draws them.
+        scenes: N of them, at least 1.
+        told: how many were drawn, each time that some were.
+
+    Raises:
+        RenderError: when the renderer raised, or broke its contract.
+    """
+    parts = []
+    for start in range(0, len(scenes), _AT_ONCE):
+        parts.append(draw(renderer, scenes[start : start + _AT_ONCE]))
+        told(start + len(parts[-1]))
+    return joined(parts)
+
+
+def joined(parts: Sequence[Rendered]) -> Rendered:
+    """Batches as one; what one of them does not have, the whole has not.
+
+    Args:
+        parts: at least one.
+    """
+    cameras = [part.cameras for part in parts if part.cameras is not None]
+    return Rendered(
+        np.concatenate([part.images for part in parts]),
+        np.concatenate([part.instances for part in parts]),
+        tuple(labels for part in parts for labels in part.labels),
+        _plane([part.depth for part in parts]),
+        _plane([part.normals for part in parts]),
+        tuple(c for mine in cameras for c in mine) if len(cameras) == len(parts) else None,
+    )
+
+
+def _plane(parts: Sequence[npt.NDArray[np.float32] | None]) -> npt.NDArray[np.float32] | None:
+    """The planes one after the other; None where any is missing."""
+    there = [part for part in parts if part is not None]
+    return np.concatenate(there) if len(there) == len(parts) else None
 
 
 def models_of(renderer: Renderer) -> Mapping[str, Mesh]:

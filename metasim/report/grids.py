@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -48,24 +49,22 @@ def image_grid(images: Images, columns: int = 8) -> bytes:
     return _png(_tiled(images, columns))
 
 
-def comparison(target: Images, first: Images, latest: Images, *, columns: int = 6) -> bytes:
-    """Three labelled grids side by side: the target, before learning, and now.
+def comparison(grids: Sequence[tuple[str, str, Images]], *, columns: int = 6) -> bytes:
+    """Labelled grids side by side.
 
     Args:
-        target: uint8 (N, H, W, 3), sRGB; as many rows as columns are shown of each.
-        first: as ``target``; sizes and numbers need not be equal.
-        latest: as ``target``.
+        grids: each a name, more words, and images uint8 (N, H, W, 3), sRGB, of which as many rows
+            as columns are shown; sizes and numbers need not be equal.
         columns: images in a row of each grid.
     """
-    grids = [_tiled(images[: columns**2], columns) for images in (target, first, latest)]
+    tiled = [_tiled(images[: columns**2], columns) for _, _, images in grids]
     gap, head = 24, 34
-    width = sum(grid.width for grid in grids) + 2 * gap + 2 * 12
-    height = max(grid.height for grid in grids) + head + 12
+    width = sum(grid.width for grid in tiled) + (len(tiled) - 1) * gap + 2 * 12
+    height = max(grid.height for grid in tiled) + head + 12
     sheet = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(sheet)
     left = 12
-    names = (("Target", ""), ("Generated", "before learning"), ("Generated", "now"))
-    for grid, (text, more) in zip(grids, names, strict=True):
+    for grid, (text, more, _) in zip(tiled, grids, strict=True):
         draw.text((left, 8), text, fill=_INK, font=_font("DejaVuSans-Bold", 14))
         after = left + draw.textlength(f"{text}  ", font=_font("DejaVuSans-Bold", 14))
         draw.text((after, 8), more, fill=_MUTED, font=_font("DejaVuSans", 14))

@@ -15,6 +15,7 @@ from metasim.report.attributes import correlated
 from metasim.report.figures import write_figures
 from metasim.report.findings import Findings, read_findings
 from metasim.report.markup import Markup
+from metasim.report.refinement import refinement_section
 from metasim.report.tables import (
     attribute_table,
     correlation_table,
@@ -85,6 +86,9 @@ def commands(found: Findings) -> list[tuple[str, str]]:
     if found.run.latest_checkpoint():
         generate = f"metasim generate {where} --count 10000 --out {out}"
         told.append(("Write a tuned, labelled dataset", generate))
+    if found.run.refiner_path.is_file():
+        refined = f"metasim generate {where} --refined --count 10000 --out {out}"
+        told.append(("Write a tuned, refined, labelled dataset", refined))
     if found.summary is None:
         told.append(("Go on with this run where it stopped", f"metasim train --resume {where}"))
     again = f"metasim train {shlex.quote(str(found.run.config_path))}"
@@ -100,6 +104,7 @@ def _page(found: Findings, figures: Mapping[str, bytes]) -> str:
         _key_numbers(found),
         markup.section("Attributes", attribute_table(found, verdict)),
         _pictures(found.run),
+        refinement_section(found),
         markup.section("Learning", _curve(figures), _tracks(figures)),
         markup.section("Distributions", _distributions(figures)),
         markup.section("What the images say", reading_table(found)),

@@ -57,7 +57,7 @@ def judge(found: Findings) -> Verdict:
     explanation += ["" if status == "not_judged" else _test(found), _distances(found)]
     return Verdict(
         status=status,
-        headline=_headline(status, lost, found.numbers.get("attributes") or {}),
+        headline=_headline(found, status, lost),
         explanation=tuple(sentence for sentence in explanation if sentence),
         caveats=tuple(_caveats(found, status, lost)),
         advice=tuple(_ADVICE) if status == "not_converged" else (),
@@ -77,12 +77,21 @@ def _status(found: Findings) -> Status:
         return "worked"
     # The test was passed and yet tells nothing: it could not have been failed.
     passed = (summary.get("p_value") or 0.0) >= found.p_threshold
-    return "not_judged" if passed else "not_converged"
+    return "not_judged" if passed or _learned_nothing(found) else "not_converged"
 
 
-def _headline(status: Status, lost: Sequence[str], attributes: Mapping[str, Any]) -> str:
+def _learned_nothing(found: Findings) -> bool:
+    """Whether the experiment leaves its scenes as the grammar samples them."""
+    editor = found.config.get("editor")
+    return isinstance(editor, Mapping) and editor.get("use") == "prior"
+
+
+def _headline(found: Findings, status: Status, lost: Sequence[str]) -> str:
+    if status == "not_judged" and _learned_nothing(found):
+        return "No scene parameter was to be learned"
     if status != "worked" or not lost:
         return _HEADLINES[status]
+    attributes = found.numbers.get("attributes") or {}
     if set(lost) >= set(attributes):
         return "The images match, but tell nothing of the attributes"
     few = listed(lost) if len(lost) <= 3 else f"{len(lost)} of {len(attributes)} attributes"

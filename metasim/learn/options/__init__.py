@@ -25,6 +25,7 @@ from metasim.learn.options.editor import (
     Head,
     MixtureHead,
     ParametricEditor,
+    PriorEditor,
 )
 from metasim.learn.options.features import (
     Features,
@@ -71,6 +72,7 @@ __all__ = [
     "Pathwise",
     "PixelFeatures",
     "PretrainedFeatures",
+    "PriorEditor",
     "RandomConvFeatures",
     "RandomFourierMMD",
     "ScoreFunction",

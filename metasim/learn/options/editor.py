@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -16,6 +16,7 @@ __all__ = [
     "Head",
     "MixtureHead",
     "ParametricEditor",
+    "PriorEditor",
 ]
 
 
@@ -78,4 +79,13 @@ class ParametricEditor(Options):
     fit_steps: NonNegativeInt = 300
 
 
-Editor = Annotated[GCNEditor | ParametricEditor, Field(discriminator="use")]
+class PriorEditor(Options):
+    """Nothing is learned: scenes stay as the grammar samples them."""
+
+    use: Literal["prior"] = "prior"
+    head: ClassVar[Head] = GaussianHead()
+    warmup_steps: ClassVar[int] = 0
+    fit_steps: ClassVar[int] = 0
+
+
+Editor = Annotated[GCNEditor | ParametricEditor | PriorEditor, Field(discriminator="use")]

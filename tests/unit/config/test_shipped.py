@@ -11,10 +11,13 @@ import pytest
 
 from metasim import yamlfile
 from metasim.config import GrammarTarget, load_experiment
+from metasim.learn.options import PriorEditor
+from metasim.refine.options import Paired
 from metasim.rng import stream
 from metasim.scene import SceneGrammar
 
 EXPERIMENTS = Path(__file__).parents[3] / "experiments"
+METHODS = ("simgan", "cyclegan", "cut", "unit", "pix2pix", "spade", "nst", "dtp")
 FILES = sorted(EXPERIMENTS.rglob("*.yaml"))
 
 
@@ -39,7 +42,22 @@ def test_all_of_them_are_here() -> None:
         "tabletop_gap",
         "unity_1attr",
         "unity_multi",
+        "mnist_rot_refined",
+        "mnist_rot_rounds",
+        "tabletop_refined",
+        *(f"refine_digits_{method}" for method in METHODS),
     }
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_method_has_an_experiment_in_which_looks_alone_differ(method: str) -> None:
+    found = load_experiment(EXPERIMENTS / f"refine_digits_{method}.yaml")
+    assert found.refine is not None
+    assert found.refine.method == method
+    assert isinstance(found.editor, PriorEditor)
+    assert isinstance(found.target, GrammarTarget)
+    assert found.target.grammar == found.grammar
+    assert found.target.renderer.use == "metasim_mnist.gap:GapRenderer"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -50,7 +68,9 @@ def test_a_shipped_experiment_is_valid(path: Path, tmp_path: Path) -> None:
     assert isinstance(found.target, GrammarTarget)
     if found.renderer.use == "mnist":
         splits = (found.renderer.options["split"], found.target.renderer.options["split"])
-        assert splits == ("source", "target")  # no digit is in both
+        # No digit is in both, but where a method learns from pairs that show the same.
+        paired = isinstance(found.refine, Paired)
+        assert splits == ("source", "source" if paired else "target")
     copy = tmp_path / "config.yaml"
     copy.write_text(yamlfile.dump(found.resolved()))
     assert load_experiment(copy) == found

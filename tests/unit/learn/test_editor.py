@@ -429,3 +429,14 @@ def test_what_goes_up_the_tree_and_what_goes_down_has_weights_of_its_own() -> No
             assert float(down.abs().sum()) > 0, name
             assert float(up.abs().sum()) > 0, name
             assert not torch.allclose(down, up), name
+
+
+def test_the_prior_s_editor_leaves_scenes_bit_for_bit_and_draws_nothing() -> None:
+    made = make_editor(CODEC, options.PriorEditor(), seed=0)
+    scenes = sample(5)
+    before = torch.get_rng_state()
+    assert edit_scenes(made, scenes, seed=1) == scenes
+    assert edit_scenes(made, scenes, seed=1, explore=True) == scenes
+    assert torch.equal(before, torch.get_rng_state())
+    assert not made.edits
+    assert all(editor(kind, "gaussian").edits for kind in KINDS)

@@ -338,7 +338,8 @@ def test_three_grids_stand_side_by_side() -> None:
     red, green, blue = (np.zeros((n, 16, 16, 3), np.uint8) for n in (9, 4, 1))
     for channel, images in enumerate((red, green, blue)):
         images[..., channel] = 255
-    sheet = pixels(comparison(red, green, blue, columns=2))
+    grids = [("Target", "", red), ("Generated", "before", green), ("Generated", "now", blue)]
+    sheet = pixels(comparison(grids, columns=2))
     places = [
         np.flatnonzero((sheet == colour).all(axis=2).any(axis=0)).mean()
         for colour in ([255, 0, 0], [0, 255, 0], [0, 0, 255])

@@ -1,0 +1,86 @@
+"""Scenes of a refined dataset: those whose refined image still shows what its labels say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, Final
+
+import numpy as np
+
+from metasim.errors import DataError
+from metasim.refine.questions import Examiner, Labelled
+from metasim.render.base import Rendered, Renderer
+from metasim.render.drawing import draw, joined
+from metasim.render.geometry import Mesh
+from metasim.scene.graph import Scene
+
+__all__ = ["GatedRenderer"]
+
+_ATTEMPTS: Final = 50
+
+
+class GatedRenderer(Renderer):
+    """Chooses scenes whose images pass a gate, and draws them as it saw them then.
+
+    Args:
+        renderer: draws, and refines what it draws.
+        examiner: judges its images.
+
+    Attributes:
+        rejected: how many images did not pass so far.
+    """
+
+    # Scenes were checked against the kinds of the renderer behind it.
+    kinds: ClassVar[Mapping[str, frozenset[str]]] = {}
+
+    def __init__(self, renderer: Renderer, examiner: Examiner) -> None:
+        self.renderer, self.examiner = renderer, examiner
+        self.image_size = renderer.image_size
+        self.known_categories = renderer.known_categories
+        self.rejected = 0
+        self._chosen: dict[int, tuple[Scene, Rendered]] = {}  # by the scene's identity
+
+    def choose(self, indices: Sequence[int], make: Callable[[int, int], Scene]) -> list[Scene]:
+        """For each index a scene whose image passes.
+
+        Args:
+            indices: of a dataset.
+            make: gives the scene of an index at the n-th attempt, from 0; it must follow from
+                both alone.
+
+        Raises:
+            DataError: when none of many attempts passes.
+        """
+        found: dict[int, Scene] = {}
+        left = list(indices)
+        for attempt in range(_ATTEMPTS):
+            scenes = [make(index, attempt) for index in left]
+            drawn = draw(self.renderer, scenes)
+            passed = self.examiner.judge(drawn.images, Labelled(scenes, drawn)).passed
+            for row in np.flatnonzero(passed):
+                scene = scenes[row]
+                found[left[row]] = scene
+                self._chosen[id(scene)] = (scene, drawn[row : row + 1])
+            self.rejected += int((~passed).sum())
+            left = [index for index, kept in zip(left, passed, strict=True) if not kept]
+            if not left:
+                return [found[index] for index in indices]
+        raise DataError(
+            f"refined images must show what their labels say, but of image {left[0]} none of "
+            f"{_ATTEMPTS} does; refine otherwise (the report shows what is rejected), or leave "
+            "out --refined"
+        )
+
+    def render(self, scenes: Sequence[Scene]) -> Rendered:
+        """What was seen of the scenes when they were chosen; else they are drawn."""
+        known = [self._chosen.pop(id(scene), None) for scene in scenes]
+        parts = [drawn for scene, drawn in filter(None, known)]
+        return joined(parts) if len(parts) == len(scenes) else self.renderer.render(scenes)
+
+    def meshes(self) -> Mapping[str, Mesh]:
+        """The renderer's."""
+        return self.renderer.meshes()
+
+    def close(self) -> None:
+        """Close the renderer."""
+        self.renderer.close()

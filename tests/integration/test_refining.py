@@ -1,0 +1,142 @@
+"""A run that refines: learned, trained, judged, stopped and gone on with, and a dataset of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from metasim import experiment
+from metasim.config import load_experiment
+from metasim.data import read_dataset
+from metasim.progress import Silent
+from metasim.refine.refiner import read_refiner
+from metasim.runs import RunDir
+
+Command = Callable[..., Any]
+ROOT = Path(__file__).parents[2]
+SMALL = {  # little more than a warm-up, after which images are nearly as they were
+    "method": "simgan",
+    "steps": 4,
+    "batch_size": 8,
+    "width": 8,
+    "blocks": 1,
+    "refiner_warmup": 120,
+    "discriminator_warmup": 2,
+    "learning_rate": 2e-3,
+    "renders": 60,
+    "judged": 40,
+}
+
+
+def digits(folder: Path, **settings: Any) -> Path:
+    """An experiment of digits whose target looks otherwise, and says little otherwise."""
+    written = {
+        "grammar": str(ROOT / "assets/grammars/mnist_rot.yaml"),
+        "renderer": {"use": "mnist", "options": {"image_size": [32, 32], "split": "source"}},
+        "target": {
+            "grammar": str(ROOT / "assets/grammars/mnist_rot.yaml"),
+            "count": 80,
+            "renderer": {"use": "metasim_mnist.gap:GapRenderer", "options": {"split": "target"}},
+        },
+        "editor": {"use": "prior"},
+        "features": {"use": "pixels"},
+        "training": {"warm_start": False, "restarts": 0},
+        "refine": SMALL,
+        "output": {"dir": "results"},
+    } | settings
+    file = folder / "experiment.yaml"
+    file.write_text(yaml.safe_dump(written))
+    return file
+
+
+@pytest.fixture(scope="module")
+def refined(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that has refined; not to be changed."""
+    wanted = load_experiment(digits(tmp_path_factory.mktemp("refined")))
+    return Path(experiment.train(wanted, progress=Silent())["run"])
+
+
+def test_the_summary_tells_of_the_refinement(refined: Path) -> None:
+    summary = json.loads((refined / "summary.json").read_text())
+    about = summary["refine"]
+    assert (about["method"], about["steps"], about["renders"]) == ("simgan", 126, 60)
+    assert {"fid", "fid_unrefined", "kid", "mmd", "ssim", "gate", "accuracy"} <= about.keys()
+    assert {*about["accuracy"]} == {"source_only", "refined", "target"}
+    assert not summary["judged"]  # nothing was to be learned
+    assert "no scene parameter was to be learned" in summary["reason"]
+    for attribute in summary["attributes"].values():
+        assert attribute["learned"] == pytest.approx(attribute["prior"], rel=0.5, abs=3)
+
+
+def test_what_it_leaves_is_where_it_is_said_to_be(refined: Path) -> None:
+    assert read_refiner(refined / "refine" / "refiner.pt").form.size == (32, 32)
+    assert [*(refined / "refine" / "checkpoints").glob("step-*.pt")]
+    assert (refined / "progress" / "refinement.png").is_file()
+    assert not (refined / "refine" / "drawn").exists()
+    page = (refined / "report.html").read_text()
+    assert "<h2>Refinement</h2>" in page
+    assert "--refined" in page
+
+
+def test_a_refined_dataset_has_the_scenes_and_labels_of_the_gate(
+    metasim: Command, refined: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "dataset"
+    answer = metasim("generate", refined, "--count", "6", "--out", out, "--refined")
+    assert answer.code == 0, answer
+    assert ("rejected" in answer.data) == (refined / "refine" / "gate.json").is_file()
+    found = read_dataset(out)
+    images = found.images()
+    plain = tmp_path / "plain"
+    assert metasim("generate", refined, "--count", "6", "--out", plain).code == 0
+    assert not np.array_equal(images, read_dataset(plain).images())
+    assert found.manifest["refiner"]
+    again = tmp_path / "again"
+    assert metasim("generate", refined, "--count", "3", "--out", again, "--refined").code == 0
+    for one in sorted((again / "images").iterdir()):
+        same = out / "images" / one.name
+        assert np.array_equal(np.asarray(Image.open(one)), np.asarray(Image.open(same)))
+
+
+def test_a_run_that_did_not_refine_says_so(metasim: Command, tmp_path: Path, refined: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(refined, copy)
+    (copy / "refine" / "refiner.pt").unlink()
+    answer = metasim("generate", copy, "--count", "2", "--out", tmp_path / "out", "--refined")
+    assert answer.code == 2
+    assert "has made no refiner" in answer.err
+    grammar = ROOT / "assets/grammars/mnist_rot.yaml"
+    answer = metasim(
+        "generate", grammar, "--renderer", "mnist", "--count", "2", "--out", tmp_path / "o",
+        "--refined",
+    )  # fmt: skip
+    assert answer.code == 2
+    assert "is a grammar, and --refined needs a run" in answer.err
+
+
+def test_rounds_learn_from_refined_images(metasim: Command, tmp_path: Path) -> None:
+    settings = {
+        "editor": {"use": "parametric", "warmup_steps": 20},
+        "training": {"max_renders": 600, "restarts": 0, "batch_size": 32, "warm_start": False},
+        "gradient": {"use": "score_function"},
+        "refine": SMALL | {"rounds": 2, "steps": 10},
+    }
+    answer = metasim("train", digits(tmp_path, **settings))
+    assert answer.code == 0, answer
+    run = RunDir(Path(answer.data["run"]))
+    assert len(answer.data["rounds"]) == 1
+    first, last = (read_refiner(r.refiner_path) for r in (run.earlier(1), run))
+    scene_images = np.zeros((1, 32, 32, 3), np.uint8)
+    assert first.refine(scene_images).shape == last.refine(scene_images).shape
+    assert (run.earlier(1).path / "summary.json").is_file()
+    # What the second round learned from was refined: its first images differ from the first's.
+    grids = [r.grids()["first"].read_bytes() for r in (run.earlier(1), run)]
+    assert grids[0] != grids[1]
