@@ -160,7 +160,7 @@ class CycleGAN(Trained):
 
     presets: ClassVar = {
         "quick": {
-            "steps": 1500,
+            "steps": 1200,
             "batch_size": 8,
             "width": 16,
             "discriminator_width": 32,

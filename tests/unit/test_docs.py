@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from metasim.config import Experiment, GrammarTarget, load_experiment, load_grammar
 from metasim.config.shape import DISTRIBUTIONS
 from metasim.learn.options import Options
-from metasim.refine.options import RefineOptions
+from metasim.refine.options import Refine, RefineOptions
 from metasim.scene.attribute import Attribute
 from metasim.scene.grammar import Correlation, GrammarNode, SceneGrammar
 from metasim.scene.importer import import_generator
@@ -234,3 +234,26 @@ def test_every_asset_is_told_of():
         assert "licence" in told, f"{folder} must tell where its files come from, and under what"
         for file in folder.iterdir():
             assert file.name == "README.md" or f"`{file.name}`" in told, file
+
+
+# --- the reference of refinement ------------------------------------------------------------
+
+
+METHODS = get_args(get_args(Refine)[0])
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda m: m.__name__)
+def test_the_reference_has_every_setting_of_a_method_with_both_presets(method):
+    name = method.model_fields["method"].default
+    parts = re.split(r"^### `(\w+)`$", text_of("docs/refinement.md"), flags=re.MULTILINE)
+    found = dict(zip(parts[1::2], parts[2::2], strict=True))[name]
+    rows = re.findall(r"^\| `(\w+)` \| `(.*?)` \| `(.*?)` \|", found, flags=re.MULTILINE)
+    quick, paper = method(preset="quick"), method(preset="paper")
+    own = set(method.model_fields) - RefineOptions.of_experiments - {"preset", "method"}
+    assert {key: (one, other) for key, one, other in rows} == {
+        key: (number(getattr(quick, key)), number(getattr(paper, key))) for key in own
+    }
+
+
+def number(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else shown(value).strip("`")
