@@ -6,6 +6,7 @@ Whatever takes long to import is imported by the command that needs it.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -159,6 +160,139 @@ def generate(
     rejected = made.get("rejected")
     told = f" ({rejected} refined images were rejected on the way)" if rejected else ""
     return Answer(dict(made), f"{count} images: {out}{told}")
+
+
+@app.command()
+def refine(
+    experiment: Annotated[
+        str | None, typer.Argument(metavar="[EXPERIMENT.yaml]", show_default=False)
+    ] = None,
+    settings: Settings = None,
+    method: Annotated[
+        str | None,
+        typer.Option(help="simgan, cyclegan, cut, unit, pix2pix, spade, nst or dtp; for folders."),
+    ] = None,
+    sim: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Simulated pictures: the content.")
+    ] = None,
+    real: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Pictures to look like: the style.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="A new folder, or that of --resume.")] = None,
+    apply: Annotated[
+        Path | None,
+        typer.Option(metavar="REFINER", help="Apply a refiner that was made before to --sim."),
+    ] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(metavar="REFINER", help="Write it as TorchScript to the file --out."),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="WxH", help="Bring all pictures to this size, such as 512x384."),
+    ] = None,
+    file_type: Annotated[
+        str | None, typer.Option(help="Of what is written: png, jpg, ...; else as it was.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of a training on folders.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, mps, cuda or cuda:N.")] = "auto",
+    sample_every: Annotated[
+        int, typer.Option(min=1, help="Steps between two pictures of samples.")
+    ] = 500,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where it was stopped.")] = False,
+    as_json: Json = False,
+) -> Answer:
+    """Make renders look like target images: of an experiment, or of two folders of pictures."""
+    from metasim.config import load_experiment, refine_options
+    from metasim.refine.outputs import check_ending
+    from metasim.terminal import progress_on
+
+    given = _modes(experiment, method, apply, export)
+    folders = {"--sim": sim, "--real": real, "--out": out}
+    needed = {"apply": ("--sim", "--out"), "export": ("--out",), "method": tuple(folders)}
+    for name in needed.get(given, ()):
+        if folders[name] is None:
+            raise typer.BadParameter(f"--{given} needs {name}")
+    if given == "experiment":
+        if unwanted := [name for name, path in folders.items() if path is not None]:
+            raise typer.BadParameter(f"{unwanted[0]} is for folders, with --method or --apply")
+        file, over = _file_and_settings(experiment, settings)
+        assert file is not None
+        wanted = load_experiment(file, over)
+        if wanted.refine is None:
+            raise typer.BadParameter(f"{file} has no refine: to carry out; add refine.method=cut")
+        from metasim import experiment as runner
+
+        with progress_on(sys.stderr) as progress, _told_where_written(file, over):
+            summary = runner.refine(wanted, progress=progress)
+        return Answer(dict(summary), summaries.run(summary))
+    ending, pixels = check_ending(file_type), _pixels(size)
+    words = [*([experiment] if experiment else []), *(settings or ())]
+    if given != "method" and words:
+        raise typer.BadParameter(f"unexpected {words[0]!r}; settings are for --method")
+    options = refine_options(method, words) if method is not None else None
+    from metasim import translation
+
+    with progress_on(sys.stderr) as progress:
+        if export is not None and out is not None:
+            found = translation.export(export, out)
+            return Answer(found, f"TorchScript: {out}")
+        assert sim is not None
+        assert out is not None
+        if apply is not None:
+            found = translation.apply(
+                apply,
+                sim,
+                out,
+                size=pixels,
+                ending=ending,
+                device=device,
+                resume=resume,
+                progress=progress,
+            )
+            rate = f"{found['images_per_second']:.1f} images/s"
+            return Answer(found, f"{found['refined']} images refined, {rate}: {out}")
+        assert options is not None
+        assert real is not None
+        found = translation.translate(
+            options,
+            sim,
+            real,
+            out,
+            size=pixels,
+            ending=ending,
+            seed=seed,
+            device=device,
+            sample_every=sample_every,
+            resume=resume,
+            progress=progress,
+        )
+    return Answer(found, "\n".join([*summaries.refinement(found), f"images: {out / 'outputs'}"]))
+
+
+def _modes(
+    experiment: str | None, method: str | None, apply: Path | None, export: Path | None
+) -> str:
+    """Which of its four things ``refine`` is asked to do."""
+    file = experiment if experiment is not None and "=" not in experiment else None
+    asked = {"experiment": file, "method": method, "apply": apply, "export": export}
+    given = [name for name, value in asked.items() if value is not None]
+    if len(given) != 1:
+        raise typer.BadParameter(
+            "give one of: EXPERIMENT.yaml, --method M --sim DIR --real DIR --out DIR, --apply "
+            "REFINER --sim DIR --out DIR, or --export REFINER --out FILE"
+        )
+    return given[0]
+
+
+def _pixels(written: str | None) -> tuple[int, int] | None:
+    """(H, W) of a size that is written as width x height."""
+    if written is None:
+        return None
+    found = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", written.lower())
+    if found is None:
+        raise typer.BadParameter(f"--size must be WIDTHxHEIGHT, such as 512x384, got {written!r}")
+    return int(found[2]), int(found[1])
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from metasim.config.loading import (
     load_experiment,
     load_grammar,
+    refine_options,
     renderer_spec,
     setting_mistake,
     workers_setting,
@@ -33,6 +34,7 @@ __all__ = [
     "json_schema",
     "load_experiment",
     "load_grammar",
+    "refine_options",
     "renderer_spec",
     "setting_mistake",
     "workers_setting",

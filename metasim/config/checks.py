@@ -27,7 +27,7 @@ from metasim.refine.options import Paired, Refine
 from metasim.scene.grammar import SceneGrammar
 from metasim.yamlfile import Document, Place
 
-__all__ = ["experiment_mistakes", "renderer_mistakes"]
+__all__ = ["experiment_mistakes", "renderer_mistakes", "weights_mistakes"]
 
 _TARGETS: Place = ("target", "renderer")
 _GRAMMAR = TypeAdapter(SceneGrammar)
@@ -59,7 +59,7 @@ def experiment_mistakes(document: Document, *, files: bool = True) -> list[Mista
     if files:
         mistakes += _folder_mistakes(document, ("target", "images"))
         mistakes += _folder_mistakes(document, ("task", "images"))
-        mistakes += _weights_mistakes(document)
+        mistakes += weights_mistakes(document)
     return list(dict.fromkeys(mistakes))
 
 
@@ -282,7 +282,7 @@ def _folder_mistakes(document: Document, place: Place) -> list[Mistake]:
     return []
 
 
-def _weights_mistakes(document: Document) -> list[Mistake]:
+def weights_mistakes(document: Document) -> list[Mistake]:
     """Whether the weights of pretrained features, and of what refinement sees by, are there."""
     mistakes = []
     refine: Place = ("refine",)

@@ -26,6 +26,7 @@ __all__ = [
     "complete_renderer",
     "folder_of",
     "renderer_options",
+    "resolve_paths",
 ]
 
 
@@ -46,7 +47,7 @@ def complete_experiment(document: Document, name: str) -> None:
     if isinstance(output, dict):
         # Nobody wrote this path, so it is relative to the working directory.
         output.setdefault("dir", str(Path.cwd() / Output().dir))
-    _resolve_paths(document, Experiment)
+    resolve_paths(document, Experiment)
     renderers: tuple[Place, ...] = (("renderer",), ("target", "renderer"))
     for where in renderers:
         _note_folder(document, where)
@@ -57,7 +58,7 @@ def complete_experiment(document: Document, name: str) -> None:
 
 def complete_grammar(document: Document) -> None:
     """Complete the document of a grammar's own file in place."""
-    _resolve_paths(document, GrammarDocument)
+    resolve_paths(document, GrammarDocument)
     complete_renderer(document, ("renderer",))
 
 
@@ -106,7 +107,7 @@ def _inline_grammar(document: Document, place: Place) -> None:
     document.graft(place, grammar)
 
 
-def _resolve_paths(document: Document, model: Any) -> None:
+def resolve_paths(document: Document, model: Any) -> None:
     """Make every path absolute, seen from the file that it was written in."""
     for slot in list(slots(model, document.data)):
         if slot.is_path and isinstance(slot.data, str):

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from metasim.config import overrides as command_line
-from metasim.config.checks import experiment_mistakes, renderer_mistakes
+from metasim.config.checks import experiment_mistakes, renderer_mistakes, weights_mistakes
 from metasim.config.draft import (
     complete_experiment,
     complete_grammar,
     complete_renderer,
     renderer_options,
+    resolve_paths,
 )
 from metasim.config.grammars import crossing_mistakes
 from metasim.config.settings import (
@@ -31,6 +32,7 @@ from metasim.config.settings import (
 from metasim.config.validation import check
 from metasim.errors import ConfigError, Mistake
 from metasim.options import Options
+from metasim.refine.options import Refine, RefineOptions
 from metasim.render.options import Workers
 from metasim.scene.grammar import SceneGrammar
 from metasim.yamlfile import COMMAND_LINE, Document, Mark, Place, read
@@ -38,6 +40,7 @@ from metasim.yamlfile import COMMAND_LINE, Document, Mark, Place, read
 __all__ = [
     "load_experiment",
     "load_grammar",
+    "refine_options",
     "renderer_spec",
     "setting_mistake",
     "workers_setting",
@@ -141,6 +144,43 @@ def workers_setting(written: str) -> Workers:
     if found is None or mistakes or document.mistakes:
         raise _all(document, mistakes)
     return found.workers
+
+
+class _Refined(Options):
+    """What the command line says of a method of refinement, by the key that messages name."""
+
+    refine: Refine
+
+
+def refine_options(method: str, settings: Sequence[str]) -> Refine:
+    """A method of refinement and its settings as given on the command line, for folders of images.
+
+    Args:
+        method: its name.
+        settings: each ``key=YAML``; paths are relative to the working directory.
+
+    Raises:
+        ConfigError: with every mistake found.
+    """
+    document = Document({"refine": {"method": method}}, {}, {(): Mark(COMMAND_LINE)})
+    command_line.put_options(document, ("refine",), settings)
+    written = document.data["refine"]
+    mistakes = [
+        document.mistake(("refine", key), "is of an experiment's scenes, and there are folders")
+        for key in sorted(RefineOptions.of_experiments & written.keys())
+    ]
+    if written.get("condition"):
+        message = "is what a simulator knows of its images, and of a folder's nothing is known"
+        mistakes.append(document.mistake(("refine", "condition"), f"{message}; leave it out"))
+    if method in ("pix2pix", "spade"):  # of which one is not shown the renders by itself
+        written.setdefault("condition", [])
+        written.setdefault("render", True)
+    resolve_paths(document, _Refined)
+    found, wrong = check(_Refined, document)
+    mistakes += [*wrong, *weights_mistakes(document)]
+    if found is None or mistakes or document.mistakes:
+        raise _all(document, mistakes)
+    return found.refine
 
 
 def _read_settings(path: Path, overrides: Sequence[str]) -> Document:

@@ -6,6 +6,8 @@ from metasim.data.images import (
     check_varied,
     load_images,
     load_labelled,
+    load_named,
+    picture_names,
     save_images,
 )
 from metasim.data.reading import Dataset, read_dataset, rerender
@@ -21,6 +23,8 @@ __all__ = [
     "generate_dataset",
     "load_images",
     "load_labelled",
+    "load_named",
+    "picture_names",
     "read_dataset",
     "rerender",
     "save_images",

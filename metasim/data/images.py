@@ -22,7 +22,15 @@ from metasim.data.records import confined
 from metasim.errors import DataError
 from metasim.files import write_atomic
 
-__all__ = ["TargetImages", "check_varied", "load_images", "load_labelled", "save_images"]
+__all__ = [
+    "TargetImages",
+    "check_varied",
+    "load_images",
+    "load_labelled",
+    "load_named",
+    "picture_names",
+    "save_images",
+]
 
 _LISTED = 20
 
@@ -42,6 +50,38 @@ class TargetImages:
     def __len__(self) -> int:
         """How many images there are."""
         return len(self.images)
+
+
+def picture_names(folder: Path) -> list[str]:
+    """The pictures' files as :func:`load_images` would read them; nothing is opened.
+
+    Raises:
+        DataError: when the folder is missing or empty, or has folders that are too deep.
+    """
+    _check_folder(folder)
+    bad: list[str] = []
+    if is_dataset(folder):
+        names = _dataset_names(read_dataset(folder))
+    elif (folder / LABELS).is_file() and (folder / IMAGES).is_dir():
+        names, bad = _names(folder / IMAGES, f"{IMAGES}/")
+    else:
+        names, bad = _names(folder)
+    if bad:
+        raise DataError("\n  ".join([f"{folder} must hold nothing but pictures:", *bad[:_LISTED]]))
+    if not names:
+        raise DataError(f"{folder} must hold pictures; it is empty")
+    return names
+
+
+def load_named(
+    folder: Path, names: Sequence[str], size: tuple[int, int], *, resize: bool
+) -> npt.NDArray[np.uint8]:
+    """The named pictures of a folder, uint8 (N, H, W, 3).
+
+    Raises:
+        DataError: naming every one that cannot be used.
+    """
+    return _load(folder, names, [], size, resize=resize)
 
 
 def load_images(folder: Path, size: tuple[int, int], *, resize: bool) -> TargetImages:
@@ -192,7 +232,11 @@ def _load(
 
 def _of_size(size: tuple[int, int], wrong_size: bool) -> str:
     height, width = size
-    return f" of {height} x {width} pixels (set resize to fit others)" if wrong_size else ""
+    return (
+        f" of {height} x {width} pixels (set resize, or give a size, to fit others)"
+        if wrong_size
+        else ""
+    )
 
 
 def check_varied(images: npt.NDArray[np.uint8], source: str) -> None:

@@ -14,9 +14,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 __all__ = [
     "MAX_PIXELS",
+    "TYPES",
     "BadPictureError",
     "WrongSizeError",
     "decode",
+    "encode_as",
     "encode_png",
     "picture_size",
     "quiet",
@@ -133,6 +135,31 @@ def _from_deep(picture: Image.Image) -> Image.Image:
     if values.min() < 0 or values.max() > 65535:
         raise BadPictureError("holds values outside 0 to 65535; save it with 8 or 16 bits")
     return Image.fromarray((values >> 8).astype(np.uint8))
+
+
+TYPES = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".bmp": "BMP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".webp": "WEBP",
+}
+"""The endings of pictures that can be written, and what they are."""
+
+
+def encode_as(image: npt.NDArray[np.uint8], ending: str) -> bytes:
+    """An image, uint8 (H, W, 3), as the bytes of a file with one of the endings of :data:`TYPES`.
+
+    JPEG and WebP are written with high quality, and lose a little all the same.
+    """
+    if ending == ".png":
+        return encode_png(image)
+    buffer = io.BytesIO()
+    how = {"quality": 95} if TYPES[ending] in ("JPEG", "WEBP") else {}
+    Image.fromarray(np.ascontiguousarray(image)).save(buffer, TYPES[ending], **how)
+    return buffer.getvalue()
 
 
 def encode_png(image: npt.NDArray[np.uint8]) -> bytes:

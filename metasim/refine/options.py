@@ -82,6 +82,11 @@ class RefineOptions(Options):
     wrong_passes: Annotated[float, Field(gt=0, lt=1)] = 0.05
     rounds: PositiveInt = 1
 
+    @property
+    def name(self) -> str:
+        """Of the method."""
+        return str(type(self).model_fields["method"].default)
+
     @model_validator(mode="before")
     @classmethod
     def _filled(cls, data: Any) -> Any:
@@ -396,11 +401,13 @@ class Encoded(RefineOptions):
         weights: a state dict of VGG19; without it the usual hub is asked.
         stand_in: a network in VGG19's place, where there are no weights: "random" has VGG19's
             layers with a fixed seed, which is good for tests, and poor otherwise.
+        pairs: target images that each picture of a folder is given the look of; the first counts.
     """
 
     iterations: PositiveInt
     weights: Path | None = None
     stand_in: Literal["random"] | None = None
+    pairs: PositiveInt = 1
 
     @model_validator(mode="after")
     def _one_network(self) -> Self:

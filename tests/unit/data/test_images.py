@@ -153,7 +153,9 @@ def test_other_sizes_are_listed(tmp_path: Path, noise: np.ndarray) -> None:
     with pytest.raises(DataError) as refused:
         _load(tmp_path)
     message = str(refused.value)
-    assert "of 6 x 9 pixels (set resize to fit others); 2 cannot be used" in message
+    assert (
+        "of 6 x 9 pixels (set resize, or give a size, to fit others); 2 cannot be used" in message
+    )
     assert "e.png is 4 x 5 pixels" in message
     assert "f.png is 9 x 6 pixels" in message
     assert "a.png" not in message

@@ -12,6 +12,7 @@ from metasim.errors import DataError, PluginError
 from metasim.learn.archive import pack, unpack
 from metasim.learn.features.vgg import VGG19
 from metasim.learn.initial import initial_weights
+from metasim.refine.export import export_refiner
 from metasim.refine.make import make_method
 from metasim.refine.method import Batch
 from metasim.refine.options import SPADE, CycleGAN, Refine, Trained
@@ -179,3 +180,24 @@ def test_all_but_the_images_is_as_it_was_drawn() -> None:
 def test_a_renderer_of_another_size_is_refused() -> None:
     with pytest.raises(PluginError, match=r"16 x 16 pixels, got 32 x 32; set image_size"):
         RefinedRenderer(MnistRenderer(image_size=(32, 32)), refiner())
+
+
+@pytest.mark.parametrize("method", SMALL)
+def test_torchscript_gives_what_the_refiner_gives_of_any_number_of_images(
+    method: str, tmp_path: Path
+) -> None:
+    made = refiner(method)
+    assert isinstance(made, TrainedRefiner)
+    file = tmp_path / "refiner.ts"
+    file.write_bytes(export_refiner(made))
+    module = torch.jit.load(file)
+    for count in (8, 3):
+        given = images(count)
+        told = None
+        if made.form.condition:
+            told = np.random.default_rng(1).random((count, 3, 16, 16), np.float32)
+        extra = () if told is None else (torch.from_numpy(told),)
+        found = module(torch.from_numpy(given), *extra).numpy()
+        wanted = made.refine(given, told)
+        assert found.shape == wanted.shape
+        assert np.abs(found.astype(int) - wanted.astype(int)).max() <= 1  # of rounding

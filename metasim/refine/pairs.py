@@ -1,0 +1,62 @@
+"""Pictures refined pair by pair, by methods that train nothing beforehand."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from metasim.progress import Progress
+from metasim.refine.folders import Folders
+from metasim.refine.options import Encoded
+from metasim.refine.outputs import Outputs
+from metasim.refine.styled import encoder_of, make_transfer
+from metasim.refine.tensors import from_tensor, to_tensor
+from metasim.rng import derive, stream
+
+__all__ = ["refine_pairs"]
+
+
+def refine_pairs(
+    options: Encoded,
+    folders: Folders,
+    outputs: Outputs,
+    seed: int,
+    device: torch.device,
+    progress: Progress,
+) -> None:
+    """Give each simulated picture the look of some real ones.
+
+    What each pair comes to is written on the way, and the first pair's as the picture's output.
+    Which real ones those are follows from the seed and the picture's name.
+
+    Args:
+        options: of the method.
+        folders: what there is.
+        outputs: where it goes; what is there already is not made again.
+        seed: of all that is random.
+        device: that it is done on.
+        progress: told how many pictures are done.
+    """
+    transfer = make_transfer(options, encoder_of(options).to(device))
+    test, real = folders.test, folders.real
+    progress.start("refining", len(test))
+    for row, name in enumerate(test.names):
+        if not outputs.there(name):
+            count = min(options.pairs, len(real))
+            rows = stream(seed, "refine", "pairs", name).permutation(len(real))[:count]
+            sim = to_tensor(test.images[row : row + 1], device)
+            results = []
+            for number in map(int, rows):
+                style = to_tensor(real.images[number : number + 1], device)
+                told = partial(_sample, outputs, name, real.names[number])
+                pair = derive(seed, "refine", "pair", name, real.names[number])
+                results.append(transfer.refine(sim, style, pair, told))
+            outputs.write(name, test.images[row], from_tensor(results[0])[0])
+        progress.advance(row + 1)
+    progress.finish()
+
+
+def _sample(outputs: Outputs, name: str, real: str, iteration: int, image: Tensor) -> None:
+    outputs.write_sample(name, real, iteration, from_tensor(image)[0])
