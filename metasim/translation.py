@@ -31,7 +31,7 @@ from metasim.refine.stage import Stage
 from metasim.refine.trained import TrainedRefiner
 from metasim.signals import interruptible, on_signal
 
-__all__ = ["apply", "export", "translate"]
+__all__ = ["apply", "export", "refiner_in", "translate"]
 
 _ABOUT: Final = "refine.json"
 _SUMMARY: Final = "summary.json"
