@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 
 from metasim import experiment
 from metasim.config import load_experiment
 from metasim.data import read_dataset
+from metasim.errors import Interrupted
 from metasim.progress import Silent
 from metasim.refine.refiner import read_refiner
 from metasim.runs import RunDir
@@ -122,6 +125,7 @@ def test_a_run_that_did_not_refine_says_so(metasim: Command, tmp_path: Path, ref
     assert "is a grammar, and --refined needs a run" in answer.err
 
 
+@pytest.mark.slow
 def test_rounds_learn_from_refined_images(metasim: Command, tmp_path: Path) -> None:
     settings = {
         "editor": {"use": "parametric", "warmup_steps": 20},
@@ -140,3 +144,62 @@ def test_rounds_learn_from_refined_images(metasim: Command, tmp_path: Path) -> N
     # What the second round learned from was refined: its first images differ from the first's.
     grids = [r.grids()["first"].read_bytes() for r in (run.earlier(1), run)]
     assert grids[0] != grids[1]
+
+
+class Impatient(Silent):
+    """Asks the process to stop once refining has begun."""
+
+    def start(self, stage: str, total: int | None) -> None:
+        if stage == "refining":
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_a_refinement_that_was_stopped_goes_on_to_the_same_refiner(
+    refined: Path, tmp_path: Path
+) -> None:
+    wanted = load_experiment(digits(tmp_path))
+    with pytest.raises(Interrupted, match=r"stopped after step 1 of 126 of the refinement") as told:
+        experiment.train(wanted, progress=Impatient())
+    assert told.value.run is not None
+    assert f"metasim train --resume {told.value.run}" in str(told.value)
+    answer = experiment.resume(told.value.run, progress=Silent())
+    one, other = (
+        read_refiner(path / "refine" / "refiner.pt").state_dict()["networks"]
+        for path in (refined, told.value.run)
+    )
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    whole = json.loads((refined / "summary.json").read_text())["refine"]
+    for key in ("gate", "fid", "kid", "mmd", "ssim", "accuracy", "losses"):
+        assert answer["refine"][key] == whole[key], key
+
+
+def test_refine_leaves_the_scenes_to_the_prior(metasim: Command, tmp_path: Path) -> None:
+    file = digits(tmp_path, editor={"use": "gcn"})
+    answer = metasim("refine", file, "refine.refiner_warmup=5")
+    assert answer.code == 0, answer.err
+    run = RunDir(Path(answer.data["run"]))
+    assert yaml.safe_load(run.read_config())["editor"] == {"use": "prior"}
+    assert run.refiner_path.is_file()
+    none = metasim("refine", ROOT / "experiments" / "smoke.yaml")
+    assert none.code == 2
+    assert "has no refine:" in none.err
+
+
+def test_pairs_are_drawn_of_the_target_s_scenes(metasim: Command, tmp_path: Path) -> None:
+    small = {"method": "spade", "steps": 5, "batch_size": 2, "width": 2, "hidden": 4}
+    settings = {**small, "layers": 2, "renders": 20, "judged": 16}
+    answer = metasim("train", digits(tmp_path, refine=settings))
+    assert answer.code == 0, answer.err
+    made = read_refiner(RunDir(Path(answer.data["run"])).refiner_path)
+    assert made.form.condition == ("classes", "edges")
+    assert made.form.classes == tuple("0123456789")
+
+
+def test_a_folder_of_target_images_has_no_pairs(metasim: Command, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (32, 32)).save(tmp_path / "images" / "a.png")
+    file = digits(tmp_path, refine={"method": "pix2pix"}, target={"images": "images"})
+    answer = metasim("train", file)
+    assert answer.code == 2
+    assert "refine.method: 'pix2pix' learns from pairs" in answer.err
