@@ -107,6 +107,8 @@ class Trained(RefineOptions):
         learning_rate: of Adam (of the generators, where discriminators have one of their own).
         betas: Adam's coefficients.
         decay: the share of the steps, at the end, over which the learning rate falls to 0.
+        precision: "mixed" has layers compute with bfloat16 while training, which graphics cards do
+            faster; weights, losses and the refiner stay at full precision.
     """
 
     steps: PositiveInt
@@ -114,6 +116,7 @@ class Trained(RefineOptions):
     learning_rate: PositiveFloat
     betas: Annotated[tuple[Moment, Moment], _FROM_LIST] = (0.5, 0.999)
     decay: Share = 0.5
+    precision: Literal["full", "mixed"] = "full"
 
 
 class SimGAN(Trained):

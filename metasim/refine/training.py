@@ -87,12 +87,19 @@ class Training:
             )
             self._set_rates()
             self.method.train()
-            with initial_weights(derive(self.seed, "refine", "step", self.step)):
+            with (
+                initial_weights(derive(self.seed, "refine", "step", self.step)),
+                torch.autocast(self.device.type, torch.bfloat16, enabled=self._mixed),
+            ):
                 losses = self.method.step(self.step, batch)
             self._note({name: float(value) for name, value in losses.items()}, batch)
             self.step += 1
             on_step()
         self.progress.finish()
+
+    @property
+    def _mixed(self) -> bool:
+        return self.method.settings.precision == "mixed"
 
     def _set_rates(self) -> None:
         settings = self.method.settings

@@ -207,3 +207,16 @@ def test_health_goes_on_as_it_was() -> None:
             number, {"discriminator": loss}
         )
     assert one.problems == other.problems != []
+
+
+def test_mixed_precision_rounds_what_layers_compute_and_nothing_that_is_kept() -> None:
+    full, mixed = training(), training(OPTIONS.model_copy(update={"precision": "mixed"}))
+    full.run()
+    mixed.run()
+    one, other = weights(full.method), weights(mixed.method)
+    assert not same(one, other)
+    assert all(tensor.dtype == torch.float32 for tensor in other if tensor.is_floating_point())
+    for a, b in zip(one, other, strict=True):
+        assert torch.allclose(a.float(), b.float(), atol=0.02)
+    for name, value in mixed.means.items():
+        assert value == pytest.approx(full.means[name], rel=0.1), name
