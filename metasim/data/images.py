@@ -58,14 +58,7 @@ def picture_names(folder: Path) -> list[str]:
     Raises:
         DataError: when the folder is missing or empty, or has folders that are too deep.
     """
-    _check_folder(folder)
-    bad: list[str] = []
-    if is_dataset(folder):
-        names = _dataset_names(read_dataset(folder))
-    elif (folder / LABELS).is_file() and (folder / IMAGES).is_dir():
-        names, bad = _names(folder / IMAGES, f"{IMAGES}/")
-    else:
-        names, bad = _names(folder)
+    names, bad = _listed(folder)
     if bad:
         raise DataError("\n  ".join([f"{folder} must hold nothing but pictures:", *bad[:_LISTED]]))
     if not names:
@@ -100,14 +93,7 @@ def load_images(folder: Path, size: tuple[int, int], *, resize: bool) -> TargetI
         DataError: when the folder is missing or empty, naming every file that cannot be
             used, or when all pixels are the same (see :func:`check_varied`).
     """
-    _check_folder(folder)
-    bad: list[str] = []
-    if is_dataset(folder):
-        names = _dataset_names(read_dataset(folder))
-    elif (folder / LABELS).is_file() and (folder / IMAGES).is_dir():
-        names, bad = _names(folder / IMAGES, f"{IMAGES}/")
-    else:
-        names, bad = _names(folder)
+    names, bad = _listed(folder)
     if not names and not bad:
         raise DataError(f"{folder} must hold pictures; it is empty")
     images = _load(folder, names, bad, size, resize=resize)
@@ -151,6 +137,16 @@ def load_labelled(
     classes = tuple(sorted(set(labels)))
     place = {name: number for number, name in enumerate(classes)}
     return images, np.array([place[label] for label in labels], dtype=np.int64), classes
+
+
+def _listed(folder: Path) -> tuple[list[str], list[str]]:
+    """The pictures' files, and complaints about what is none of them."""
+    _check_folder(folder)
+    if is_dataset(folder):
+        return _dataset_names(read_dataset(folder)), []
+    if (folder / LABELS).is_file() and (folder / IMAGES).is_dir():
+        return _names(folder / IMAGES, f"{IMAGES}/")
+    return _names(folder)
 
 
 def _dataset_classes(folder: Path) -> tuple[list[str], list[str]]:
