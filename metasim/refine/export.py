@@ -46,7 +46,7 @@ def export_refiner(refiner: TrainedRefiner) -> bytes:
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         # Layers compare the number of channels with their own, which never changes.
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.filterwarnings("ignore", "Converting a tensor to a Python boolean")
         traced = torch.jit.trace(  # type: ignore[no-untyped-call]
             _Whole(refiner).eval(), tuple(given), check_trace=False
         )

@@ -22,6 +22,7 @@ from metasim.rng import derive
 __all__ = ["Sample", "accuracies", "accuracy"]
 
 _STEPS = 600  # whatever the number of images: a small set is seen more often
+_EPOCHS = 60  # but not for ever
 _BATCH = 64
 _AT_ONCE = 512
 
@@ -70,7 +71,7 @@ def accuracy(taught: Sample, test: Sample, count: int, seed: int) -> float:
         network,
         to_tensor(taught.images),
         torch.from_numpy(taught.classes),
-        epochs=max(1, _STEPS // -(-len(taught.images) // _BATCH)),
+        epochs=min(_EPOCHS, max(1, _STEPS // -(-len(taught.images) // _BATCH))),
         generator=torch.Generator().manual_seed(derive(seed, "usefulness", "batches")),
         batch_size=_BATCH,
     )

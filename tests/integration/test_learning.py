@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from metasim.config import load_experiment
-from metasim.learn.options import SimulatorFeatures
+from metasim.learn.options import PriorEditor, SimulatorFeatures
+from metasim.refine.options import Refine
 from metasim.testing import AnalyticRenderer
 
 Command = Callable[..., Any]
@@ -99,23 +100,36 @@ def test_every_experiment_that_ships_runs_from_end_to_end(
     metasim: Command, tmp_path: Path, file: Path
 ) -> None:
     settings = ["target.count=60", "training.max_renders=300", "training.images_every=1000"]
-    settings += ["training.batch_size=25", "editor.warmup_steps=3", "editor.fit_steps=3"]
-    settings += [f"output.dir={tmp_path}"]
+    settings += ["training.batch_size=25", f"output.dir={tmp_path}"]
     experiment = load_experiment(file)
+    if not isinstance(experiment.editor, PriorEditor):
+        settings += ["editor.warmup_steps=3", "editor.fit_steps=3"]
     if any(isinstance(features, SimulatorFeatures) for features in experiment.features):
         settings += ["features.renders=150", "features.refine_renders=50", "features.epochs=1"]
         settings += ["features.max_error=1"]
     if experiment.renderer.use == "blender":  # which is slow
-        settings += ["target.count=24", "training.max_renders=75", "features.renders=100"]
+        settings += ["target.count=32", "training.max_renders=75", "features.renders=100"]
         settings += ["training.warm_start=false", "target.renderer.options.samples=1"]
         settings += ["renderer.options={image_size: [32, 32], samples: 1}"]
         settings += ["target.renderer.options.image_size=[32, 32]"]
     if experiment.task is not None:
         settings += ["task.count=40", "task.groups=2"]
+    settings += _little(experiment.refine)
     answer = metasim("train", file, *settings)
     assert answer.code == 0
     assert answer.data["attributes"]
+    assert ("refine" in answer.data) == (experiment.refine is not None)
     assert ("task_accuracy" in answer.data) == (experiment.task is not None)
+
+
+def _little(refine: Refine | None) -> list[str]:
+    """Settings with which a refinement is done in a moment."""
+    if refine is None:
+        return []
+    few = {"renders": 16, "judged": 16, "steps": 2, "batch_size": 2, "iterations": 1, "width": 4}
+    few |= {"discriminator_width": 4, "refiner_warmup": 1, "discriminator_warmup": 1}
+    known = type(refine).model_fields
+    return [f"refine.{name}={value}" for name, value in few.items() if name in known]
 
 
 INVERTED = """\
