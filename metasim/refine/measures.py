@@ -130,8 +130,8 @@ def measures(
     """How near renders and refined renders are to target images, and to one another.
 
     FID, KID and MMD are taken in the features of a convolutional network with fixed random
-    weights, standardised on the target images: they see looks and layout, on any images, and are
-    to be compared within a run, not with published ones.
+    weights, standardised on renders and target images together: they see looks and layout, on any
+    images, and are to be compared within a run, not with published ones.
 
     Args:
         plain: uint8 (N, H, W, 3), renders.
@@ -147,7 +147,7 @@ def measures(
         DataError: when there are too few images, or they are too small.
     """
     features = RandomConvFeatures(_WIDTH)
-    features.standardise(channels_first(real))
+    features.standardise(channels_first(np.concatenate([plain, real])))
     wanted = extract(features, real)
     scale = frozen_scale(wanted)
     found: dict[str, float] = {}

@@ -7,7 +7,7 @@ from scipy.linalg import sqrtm
 from torch import Tensor
 
 from metasim.errors import DataError
-from metasim.refine.measures import frechet_distance, kernel_distance, similarity
+from metasim.refine.measures import frechet_distance, kernel_distance, measures, similarity
 
 
 def sample(count: int, width: int, seed: int, shift: float = 0.0, scale: float = 1.0) -> Tensor:
@@ -86,3 +86,16 @@ def test_images_of_other_sizes_are_refused() -> None:
     for other in (images[:1], images[:, :8], images[:, :6, :6]):
         with pytest.raises(DataError, match="as many and as large"):
             similarity(images if other.shape[1] > 6 else other, other)
+
+
+def test_refined_images_that_look_like_the_target_s_are_nearer_and_the_same_are_the_same() -> None:
+    rng = np.random.default_rng(0)
+    plain = rng.integers(0, 100, (60, 16, 16, 3)).astype(np.uint8)
+    real = 255 - rng.integers(0, 100, (40, 16, 16, 3)).astype(np.uint8)
+    better = measures(plain, 255 - plain, real, seed=0)
+    for name in ("fid", "kid", "mmd"):
+        assert better[name] < 0.2 * better[f"{name}_unrefined"], name
+    same = measures(plain, plain, real, seed=0)
+    assert same["ssim"] == pytest.approx(1)
+    assert same["fid"] == same["fid_unrefined"] == better["fid_unrefined"]
+    assert same["kid_unrefined"] < 100  # features on a scale of their own would give millions
