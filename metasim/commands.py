@@ -164,6 +164,7 @@ def generate(
 
 @app.command()
 def refine(
+    context: typer.Context,
     experiment: Annotated[
         str | None, typer.Argument(metavar="[EXPERIMENT.yaml]", show_default=False)
     ] = None,
@@ -213,9 +214,8 @@ def refine(
     for name in needed.get(given, ()):
         if folders[name] is None:
             raise typer.BadParameter(f"--{given} needs {name}")
+    _refuse_unread(context, given)
     if given == "experiment":
-        if unwanted := [name for name, path in folders.items() if path is not None]:
-            raise typer.BadParameter(f"{unwanted[0]} is for folders, with --method or --apply")
         file, over = _file_and_settings(experiment, settings)
         assert file is not None
         wanted = load_experiment(file, over)
@@ -283,6 +283,27 @@ def _modes(
             "REFINER --sim DIR --out DIR, or --export REFINER --out FILE"
         )
     return given[0]
+
+
+def _refuse_unread(context: typer.Context, given: str) -> None:
+    """Refuse options that say nothing where ``refine`` does this: they would be passed over."""
+    of_folders = {"sim", "out", "size", "file_type", "device", "resume"}
+    read = {
+        "experiment": set[str](),
+        "method": of_folders | {"real", "seed", "sample_every"},
+        "apply": of_folders,
+        "export": {"out"},
+    }[given]
+    advice = {
+        "experiment": "an experiment's settings are key=value, such as seed=1, and a run goes on "
+        "with: metasim train --resume RUN_DIR",
+    }.get(given, "leave it out")
+    for name in (*of_folders, "real", "seed", "sample_every"):
+        source = context.get_parameter_source(name)
+        if name not in read and source is not None and source.name == "COMMANDLINE":
+            option = f"--{name.replace('_', '-')}"
+            what = "EXPERIMENT.yaml" if given == "experiment" else f"--{given}"
+            raise typer.BadParameter(f"{option} does not go with {what}; {advice}")
 
 
 def _pixels(written: str | None) -> tuple[int, int] | None:

@@ -16,12 +16,12 @@ from metasim.files import exclusive, write_atomic
 from metasim.jsonlines import plain
 from metasim.learn.device import resolve_device
 from metasim.progress import Progress
-from metasim.provenance import digest
+from metasim.provenance import content_digest, digest, file_digest
 from metasim.refine.base import Form, Refiner
 from metasim.refine.export import export_refiner
 from metasim.refine.folders import Folders, read_folders
 from metasim.refine.make import check_fit
-from metasim.refine.measures import measures
+from metasim.refine.measures import measures, similarity
 from metasim.refine.options import Encoded, Paired, Refine, Trained
 from metasim.refine.outputs import Outputs, outputs_for
 from metasim.refine.pairs import refine_pairs
@@ -79,6 +79,7 @@ def translate(
         Interrupted: when the process was asked to stop; what is done is kept.
     """
     target = resolve_device(device)
+    _refuse_inside(out, sim, real)
     folders = read_folders(sim, real, size=size, paired=isinstance(options, Paired))
     domains = Domains(folders.sim.images, folders.real.images, paired=isinstance(options, Paired))
     check_fit(options, domains.size, 0)
@@ -184,6 +185,7 @@ def apply(
     """
     made = read_refiner(refiner_in(refiner), resolve_device(device))
     _refuse_conditional(made)
+    _refuse_inside(out, sim)
     wanted = made.form.size
     if size is not None and size != wanted:
         raise DataError(
@@ -192,7 +194,12 @@ def apply(
         )
     names = picture_names(sim)
     outputs = outputs_for(Outputs(out, None, ending), names)
-    about = {"metasim": __version__, "refiner": digest(refiner_in(refiner).read_bytes())}
+    about = {
+        "metasim": __version__,
+        "refiner": file_digest(refiner_in(refiner)),
+        "file_type": ending,
+        "pictures": content_digest(sim),
+    }
     told = f"stopped; what was refined is kept, go on with the same command and --resume ({out})"
     with _own_folder(out, about, resume=resume), interruptible(lambda: told):
         left = [name for name in names if not outputs.there(name)]
@@ -203,7 +210,8 @@ def apply(
             images = load_named(sim, part, wanted, resize=size is not None)
             for name, one, image in zip(part, images, made.refine(images), strict=True):
                 outputs.write(name, one, image)
-            progress.advance(start + len(part))
+            done = start + len(part)
+            progress.advance(done, images_per_second=done / (time.monotonic() - began))
         progress.finish()
         seconds = time.monotonic() - began
     return {
@@ -266,27 +274,39 @@ def _refine_all(refiner: Refiner, folders: Folders, outputs: Outputs, progress: 
     test = folders.test
     left = [row for row, name in enumerate(test.names) if not outputs.there(name)]
     progress.start("writing refined images", len(left))
+    began = time.monotonic()
     for start in range(0, len(left), _AT_ONCE):
         rows = left[start : start + _AT_ONCE]
         refined = refiner.refine(test.images[rows])
         for row, image in zip(rows, refined, strict=True):
             outputs.write(test.names[row], test.images[row], image)
-        progress.advance(start + len(rows))
+        done = start + len(rows)
+        progress.advance(done, images_per_second=done / (time.monotonic() - began))
     progress.finish()
 
 
 def _measured(folders: Folders, outputs: Outputs, seed: int) -> dict[str, float]:
-    """How near what was written is to the real pictures, where there are enough of both.
+    """How near what was written is to its renders, and to the real pictures where those suffice.
 
     The real ones are those that were learned from: there are no others.
     """
     test, real = folders.test, folders.real.images
-    if min(len(test), len(real)) < _FEWEST:
-        return {}
     height, width = test.images.shape[1:3]
     names = [outputs.path(name).relative_to(outputs.plain).as_posix() for name in test.names]
     refined = load_named(outputs.plain, names, (height, width), resize=False)
-    return measures(test.images, refined, real, seed)
+    if min(len(test), len(real)) >= _FEWEST:
+        return measures(test.images, refined, real, seed)
+    try:
+        return {"ssim": float(similarity(refined, test.images).mean())}
+    except DataError:  # too small
+        return {}
+
+
+def _refuse_inside(out: Path, *folders: Path) -> None:
+    """Refuse to write among pictures, where what is written would be read as some of them."""
+    for folder in folders:
+        if out.resolve().is_relative_to(folder.resolve()):
+            raise DataError(f"{out} must lie outside of {folder}, which is read; give another")
 
 
 @contextmanager

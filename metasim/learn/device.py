@@ -27,13 +27,17 @@ def resolve_device(name: str) -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    device = torch.device(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        told = f"must be auto, cpu, mps, cuda or cuda:N, got {name!r}"
+        raise ConfigError([Mistake(told, key="device")]) from None
     there = {
         "cpu": True,
         "mps": torch.backends.mps.is_available(),
         "cuda": (device.index or 0) < torch.cuda.device_count(),
     }
-    if not there[device.type]:
+    if not there.get(device.type, False):
         told = (
             f"device must be there, but PyTorch finds no {name!r} on this machine; set device: "
             "auto, or see what there is with: metasim doctor"

@@ -72,14 +72,13 @@ class Outputs:
 
         Args:
             name: of the simulated picture.
-            real: of the one whose look it is given.
+            real: what the one whose look it is given is called, as a folder's name.
             iteration: from 1.
             image: uint8 (H, W, 3).
         """
         if self.views is None:
             return
-        folder = self._view(name) / PurePath(real).with_suffix("").as_posix().replace("/", "-")
-        path = folder / f"iteration-{iteration:05d}{self.path(name).suffix}"
+        path = self._view(name) / real / f"iteration-{iteration:05d}{self.path(name).suffix}"
         with _writing(path):
             self._write(path, image)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from functools import partial
+from pathlib import PurePath
 
 import torch
 from torch import Tensor
@@ -41,7 +44,9 @@ def refine_pairs(
     """
     transfer = make_transfer(options, encoder_of(options).to(device))
     test, real = folders.test, folders.real
+    labels = _labels(real.names)
     progress.start("refining", len(test))
+    done, began = 0, time.monotonic()
     for row, name in enumerate(test.names):
         if not outputs.there(name):
             count = min(options.pairs, len(real))
@@ -50,12 +55,22 @@ def refine_pairs(
             results = []
             for number in map(int, rows):
                 style = to_tensor(real.images[number : number + 1], device)
-                told = partial(_sample, outputs, name, real.names[number])
+                told = partial(_sample, outputs, name, labels[number])
                 pair = derive(seed, "refine", "pair", name, real.names[number])
                 results.append(transfer.refine(sim, style, pair, told))
             outputs.write(name, test.images[row], from_tensor(results[0])[0])
-        progress.advance(row + 1)
+            done += 1
+        progress.advance(row + 1, images_per_second=done / (time.monotonic() - began))
     progress.finish()
+
+
+def _labels(names: Sequence[str]) -> list[str]:
+    """What folders of real pictures are called: without an ending where that names but one."""
+    plain = [PurePath(name).with_suffix("").as_posix().replace("/", "-") for name in names]
+    return [
+        short if plain.count(short) == 1 else f"{number}-{name.replace('/', '-')}"
+        for number, (short, name) in enumerate(zip(plain, names, strict=True))
+    ]
 
 
 def _sample(outputs: Outputs, name: str, real: str, iteration: int, image: Tensor) -> None:

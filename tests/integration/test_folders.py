@@ -86,6 +86,8 @@ def test_a_folder_in_cyclegan_s_layout(metasim: Command, tmp_path: Path) -> None
     answer = refine(metasim, data, data, tmp_path / "out")
     assert answer.code == 0, answer.err
     assert len([*(tmp_path / "out" / "outputs").iterdir()]) == 3
+    assert "ssim" in answer.data
+    assert "fid" not in answer.data  # of so few
 
 
 @pytest.mark.parametrize("method", ["pix2pix", "spade"])
@@ -132,6 +134,21 @@ def test_methods_that_train_nothing_leave_every_pair_and_sample(
             assert (pair / "iteration-00002.png").is_file()
         last = [(pair / "iteration-00002.png").read_bytes() for pair in pairs]
         assert (tmp_path / "out" / "outputs" / f"{name}.png").read_bytes() in last
+
+
+def test_real_pictures_of_one_name_are_told_apart(metasim: Command, tmp_path: Path) -> None:
+    save_images(tmp_path / "sim", squares(1, "sim", size=16), ["a"])
+    real = squares(3, "real", bright=True, size=16)
+    save_images(tmp_path / "real", real[:1], ["x"])
+    save_images(tmp_path / "real" / "d", real[2:], ["x"])
+    Image.fromarray(real[1]).save(tmp_path / "real" / "x.bmp")
+    answer = metasim(
+        "refine", "--method", "nst", "--sim", tmp_path / "sim", "--real", tmp_path / "real",
+        "--out", tmp_path / "out", "stand_in=random", "iterations=1", "pairs=3",
+    )  # fmt: skip
+    assert answer.code == 0, answer.err
+    pairs = {path.name for path in (tmp_path / "out" / "by-sim" / "a").iterdir() if path.is_dir()}
+    assert pairs == {"d-x", "1-x.bmp", "2-x.png"}
 
 
 def test_what_was_stopped_ends_as_if_it_had_not_been(
@@ -188,6 +205,9 @@ def test_a_refiner_is_applied_to_other_pictures_as_it_was_to_these(
     (again / "s1.png").unlink()
     answer = metasim("refine", "--apply", out, "--sim", folders[0], "--out", again, "--resume")
     assert answer.data["refined"] == 1
+    for more in (("--sim", folders[1]), ("--sim", folders[0], "--file-type", "jpg")):
+        other = metasim("refine", "--apply", out, "--out", again, "--resume", *more)
+        assert "was begun with other" in other.err
     wrong = metasim("refine", "--apply", out, "--sim", folders[0], "--out", tmp_path / "b",
                     "--size", "8x8")  # fmt: skip
     assert "the refiner takes pictures of 32x32" in wrong.err
@@ -224,6 +244,18 @@ def test_torchscript_gives_what_the_refiner_gives(
         (("--apply", "real/r1.png", "--sim", "sim", "--out", "o"), "must be a refiner's file"),
         (("--method", "pix2pix", "--sim", "sim", "--real", "real", "--out", "o"), "needs pairs"),
         (("--method", "cut", "--sim", "sim", "--real", "sim", "--out", "o"), "must be different"),
+        (
+            ("--method", "cut", "--sim", "sim", "--real", "real", "--out", "sim/o"),
+            "must lie outside of sim",
+        ),
+        (
+            ("--method", "cut", "--sim", "sim", "--real", "real", "--out", "o", "--device", "gpu"),
+            "must be auto, cpu, mps, cuda or cuda:N, got 'gpu'",
+        ),
+        (("x.yaml", "--seed", "3"), "--seed does not go with EXPERIMENT.yaml; an experiment's"),
+        (("x.yaml", "--resume"), "with: metasim train --resume RUN_DIR"),
+        (("--apply", "r", "--sim", "sim", "--out", "o", "--real", "real"), "--real does not go"),
+        (("--export", "r", "--out", "o", "--size", "8x8"), "--size does not go with --export"),
     ],
 )
 def test_mistakes_are_told(

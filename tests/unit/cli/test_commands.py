@@ -23,8 +23,8 @@ def test_generate_passes_on_what_was_asked(
     runner.act = lambda: {"images": 3}
     grammar, out = starter / "grammar.yaml", tmp_path / "data"
     start = ["generate", str(grammar), "--count", "3", "--out", str(out)]
-    nothing = {"seed": None, "renderer": None, "workers": None, "resume": False}
-    common = {"count": 3, "out": out, **nothing}
+    nothing = {"seed": None, "renderer": None, "workers": None, "refined": False}
+    common = {"count": 3, "out": out, "resume": False, **nothing}
     assert main([*start, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"images": 3}
     assert runner.calls.pop() == ("generate", (grammar,), {**common, "formats": ("coco",)})
