@@ -239,6 +239,10 @@ def export(refiner: Path, file: Path) -> dict[str, Any]:
             f"{refiner} changes each image by a training of its own, which cannot be exported; "
             "export one of another method"
         )
+    if file.suffix.lower() == ".onnx":
+        raise DataError(
+            f"refiners are written as TorchScript, got {file}; name a file such as x.pt"
+        )
     if file.exists():
         raise DataError(f"{file} must be a new file, and exists; choose another or remove it")
     try:

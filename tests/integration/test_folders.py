@@ -224,6 +224,8 @@ def test_torchscript_gives_what_the_refiner_gives(
     assert np.array_equal(exported, read_refiner(out / "refiner.pt").refine(images))
     answer = metasim("refine", "--export", out, "--out", file)
     assert "must be a new file, and exists" in answer.err
+    answer = metasim("refine", "--export", out, "--out", tmp_path / "refiner.onnx")
+    assert "written as TorchScript" in answer.err
 
 
 @pytest.mark.parametrize(

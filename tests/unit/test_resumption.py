@@ -27,7 +27,7 @@ class Session:
 
     seen: list[Any]
 
-    def __init__(self, wanted: Any, run: RunDir, *_: Any) -> None:
+    def __init__(self, wanted: Any, run: RunDir, *_: Any, **__: Any) -> None:
         self.seen.append(wanted)
 
     def carry_out(self) -> dict[str, Any]:
