@@ -21,7 +21,7 @@ from metasim.refine.conditions import channels, conditions
 from metasim.refine.gate import Judged
 from metasim.refine.make import check_fit
 from metasim.refine.measures import measures
-from metasim.refine.options import Condition, Paired, Refine, Trained
+from metasim.refine.options import Condition, Paired, Refine
 from metasim.refine.questions import Examiner, Labelled, calibrated
 from metasim.refine.refiner import Form, Refiner
 from metasim.refine.sampling import Domains
@@ -140,9 +140,8 @@ class Refinement:
             "losses": dict(stage.losses),
             "problems": list(stage.problems),
         }
-        if isinstance(self.options, Trained) and stage.seconds:
-            images = stage.steps * self.options.batch_size
-            told["images_per_second"] = images / stage.seconds
+        if stage.images_per_second is not None:
+            told["images_per_second"] = stage.images_per_second
         return told | self._judged(refiner, learned, scenes, extractor, held_out)
 
     # --- what it learns from ---------------------------------------------------------------

@@ -22,12 +22,13 @@ from metasim.refine.export import export_refiner
 from metasim.refine.folders import Folders, read_folders
 from metasim.refine.make import check_fit
 from metasim.refine.measures import measures, similarity
-from metasim.refine.options import Encoded, Paired, Refine, Trained
+from metasim.refine.options import Paired, Refine
 from metasim.refine.outputs import Outputs, outputs_for
 from metasim.refine.pairs import refine_pairs
 from metasim.refine.refiner import read_refiner
 from metasim.refine.sampling import Domains
 from metasim.refine.stage import Stage
+from metasim.refine.styled import StyledRefiner
 from metasim.refine.trained import TrainedRefiner
 from metasim.signals import interruptible, on_signal
 
@@ -117,8 +118,8 @@ def translate(
             refiner = stage.carry_out()
         told = f"stopped; what was refined is kept, go on with: {again}"
         with interruptible(lambda: told):
-            if isinstance(options, Encoded):
-                refine_pairs(options, folders, outputs, seed, target, progress)
+            if isinstance(refiner, StyledRefiner):
+                refine_pairs(refiner, folders, outputs, seed, progress)
             else:
                 _refine_all(refiner, folders, outputs, progress)
             summary: dict[str, Any] = {
@@ -130,8 +131,8 @@ def translate(
                 "problems": stage.problems,
                 **_measured(folders, outputs, seed),
             }
-            if isinstance(options, Trained) and stage.seconds:
-                summary["images_per_second"] = stage.steps * options.batch_size / stage.seconds
+            if stage.images_per_second is not None:
+                summary["images_per_second"] = stage.images_per_second
             _write_json(out / _SUMMARY, summary)
     return {"out": str(out), **summary}
 

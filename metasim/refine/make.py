@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from metasim.learn.initial import initial_weights
+from metasim.refine.base import Form
 from metasim.refine.encoder import load_encoder
 from metasim.refine.method import Method
 from metasim.refine.methods.cut import CUTMethod
@@ -19,7 +20,6 @@ from metasim.refine.methods.spade import SPADEMethod
 from metasim.refine.methods.unit import UNITMethod
 from metasim.refine.options import (
     CUT,
-    DTP,
     SPADE,
     UNIT,
     CycleGAN,
@@ -28,7 +28,7 @@ from metasim.refine.options import (
     SimGAN,
     Trained,
 )
-from metasim.refine.transfer import check_sides
+from metasim.refine.styled import StyledRefiner
 from metasim.rng import derive
 
 __all__ = ["check_fit", "make_method"]
@@ -86,9 +86,7 @@ def check_fit(options: Refine, size: tuple[int, int], channels: int) -> None:
     if isinstance(options, Trained):
         make_method(options, size, channels, seed=0)
         return
-    load_encoder(options.weights, options.stand_in)
-    image = torch.zeros(1, 3, *size)
-    check_sides(image, image, 4 if isinstance(options, DTP) else 1)
+    StyledRefiner(options, np.zeros((1, *size, 3), np.uint8), Form(size), seed=0)
 
 
 def _perceptual(options: SPADE) -> Callable[[Tensor], list[Tensor]] | None:

@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import PurePath
 
-import torch
 from torch import Tensor
 
 from metasim.progress import Progress
 from metasim.refine.folders import Folders
-from metasim.refine.options import Encoded
 from metasim.refine.outputs import Outputs
-from metasim.refine.styled import encoder_of, make_transfer
+from metasim.refine.styled import StyledRefiner
 from metasim.refine.tensors import from_tensor, to_tensor
 from metasim.rng import derive, stream
 
@@ -22,12 +20,7 @@ __all__ = ["refine_pairs"]
 
 
 def refine_pairs(
-    options: Encoded,
-    folders: Folders,
-    outputs: Outputs,
-    seed: int,
-    device: torch.device,
-    progress: Progress,
+    refiner: StyledRefiner, folders: Folders, outputs: Outputs, seed: int, progress: Progress
 ) -> None:
     """Give each simulated picture the look of some real ones.
 
@@ -35,21 +28,20 @@ def refine_pairs(
     Which real ones those are follows from the seed and the picture's name.
 
     Args:
-        options: of the method.
+        refiner: whose method it is; the styles are the folder's, and not its own.
         folders: what there is.
         outputs: where it goes; what is there already is not made again.
         seed: of all that is random.
-        device: that it is done on.
         progress: told how many pictures are done.
     """
-    transfer = make_transfer(options, encoder_of(options).to(device))
+    transfer, device = refiner.transfer, refiner.device
     test, real = folders.test, folders.real
     labels = _labels(real.names)
     progress.start("refining", len(test))
     done, began = 0, time.monotonic()
     for row, name in enumerate(test.names):
         if not outputs.there(name):
-            count = min(options.pairs, len(real))
+            count = min(refiner.options.pairs, len(real))
             rows = stream(seed, "refine", "pairs", name).permutation(len(real))[:count]
             sim = to_tensor(test.images[row : row + 1], device)
             results = []

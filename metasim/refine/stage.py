@@ -90,6 +90,13 @@ class Stage:
         """Where the refiner will be."""
         return self.folder / "refiner.pt"
 
+    @property
+    def images_per_second(self) -> float | None:
+        """That were trained on, of each domain; None where nothing was."""
+        if not isinstance(self.options, Trained) or not self.seconds:
+            return None
+        return self.steps * self.options.batch_size / self.seconds
+
     def carry_out(self) -> Refiner:
         """The refiner: made, or gone on with, or read where it is there already.
 

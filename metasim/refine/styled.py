@@ -72,6 +72,8 @@ class StyledRefiner(Refiner):
         DataError: when the weights cannot be had, or the method does not take images of the size.
     """
 
+    options: Encoded
+
     def __init__(
         self,
         options: Encoded,
