@@ -134,7 +134,7 @@ class SimGAN(Trained):
     """
 
     presets: ClassVar = {
-        "quick": {"steps": 1500, "batch_size": 16, "width": 32, "refiner_warmup": 100}
+        "quick": {"steps": 1100, "batch_size": 16, "width": 32, "refiner_warmup": 100}
         | {"discriminator_warmup": 50, "refiner_steps": 1, "learning_rate": 2e-4}
         | {"history": 512, "self_regularisation": 0.1},
         "paper": {"steps": 10_000, "batch_size": 32, "width": 64, "refiner_warmup": 1000}
@@ -168,7 +168,7 @@ class CycleGAN(Trained):
 
     presets: ClassVar = {
         "quick": {
-            "steps": 1200,
+            "steps": 1000,
             "batch_size": 8,
             "width": 16,
             "discriminator_width": 32,

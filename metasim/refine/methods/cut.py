@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from metasim.refine.contrast import PatchEmbedding, contrast, draw_places
+from metasim.refine.descent import descend
 from metasim.refine.losses import least_squares
 from metasim.refine.method import Batch, Method
 from metasim.refine.networks.patch import PatchDiscriminator, check_patches
@@ -53,16 +54,12 @@ class CUTMethod(Method):
         adversarial = least_squares(self.discriminator(refined), True)
         # As many images of each domain: the mean of both is that of all.
         nce = self._contrast(images, translated, mirrored).view(-1, len(batch.sim)).mean(1)
-        self.of_generator.zero_grad()
-        (adversarial + options.nce * nce.mean()).backward()  # type: ignore[no-untyped-call]
-        self.of_generator.step()
+        descend(self.of_generator, adversarial + options.nce * nce.mean())
         judged = 0.5 * (
             least_squares(self.discriminator(batch.real), True)
             + least_squares(self.discriminator(refined.detach()), False)
         )
-        self.of_discriminator.zero_grad()  # the generator's loss left gradients there, too
-        judged.backward()  # type: ignore[no-untyped-call]
-        self.of_discriminator.step()
+        descend(self.of_discriminator, judged)
         told = {"generator": adversarial, "discriminator": judged}
         told |= zip(("nce", "nce_identity")[: len(nce)], nce, strict=True)
         return {name: value.detach() for name, value in told.items()}

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from metasim.errors import TrainingError
 from metasim.learn.initial import initial_weights
 from metasim.refine.contrast import contrast, draw_places
+from metasim.refine.descent import descend
 from metasim.refine.encoder import Encoder
 from metasim.refine.networks.correspondence import directions, nearest, warp
 from metasim.refine.networks.decoder import Decoder
@@ -173,9 +174,7 @@ class _Training:
                 f"the loss must be a number, but of iteration {iteration} it is {loss.item()}; "
                 "lower refine.learning_rate"
             )
-        self.optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
+        descend(self.optimiser, loss)
         return refined.detach().clamp(-1, 1)
 
     def _translate(self) -> tuple[Tensor, Tensor]:

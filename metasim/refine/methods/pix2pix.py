@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from metasim.refine.descent import descend
 from metasim.refine.inputs import check_halvings, shown
 from metasim.refine.losses import logistic
 from metasim.refine.method import Batch, Method
@@ -51,16 +52,12 @@ class Pix2PixMethod(Method):
         adversarial = logistic(self._judge(given, refined), True)
         l1 = F.l1_loss(refined, batch.real)
         loss = adversarial + self.options.l1 * l1
-        self.of_generator.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.of_generator.step()
+        descend(self.of_generator, loss)
         judged = 0.5 * (
             logistic(self._judge(given, batch.real), True)
             + logistic(self._judge(given, refined.detach()), False)
         )
-        self.of_discriminator.zero_grad()  # the generator's loss left gradients there, too
-        judged.backward()  # type: ignore[no-untyped-call]
-        self.of_discriminator.step()
+        descend(self.of_discriminator, judged)
         told = {"generator": adversarial, "l1": l1, "discriminator": judged}
         return {name: value.detach() for name, value in told.items()}
 

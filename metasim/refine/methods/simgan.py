@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from metasim.refine.descent import descend
 from metasim.refine.method import Batch, Method
 from metasim.refine.networks.simgan import LocalDiscriminator, Refiner
 from metasim.refine.options import SimGAN
@@ -99,9 +100,7 @@ class SimGANMethod(Method):
             told["generator"] = local_cross_entropy(self.discriminator(refined), True)
             loss = told["generator"] + self.options.self_regularisation * loss
         optimiser = self.of_refiner if adversarial else self.of_warm_up
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+        descend(optimiser, loss)
         return told
 
     def _train_discriminator(self, batch: Batch) -> dict[str, Tensor]:
@@ -110,9 +109,7 @@ class SimGANMethod(Method):
         loss = local_cross_entropy(self.discriminator(batch.real), True) + local_cross_entropy(
             self.discriminator(self.pools["refined"].swap(refined)), False
         )
-        self.of_discriminator.zero_grad()  # the refiner's loss left gradients there, too
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.of_discriminator.step()
+        descend(self.of_discriminator, loss)
         return {"discriminator": loss}
 
 

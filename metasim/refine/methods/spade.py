@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from metasim.errors import DataError
+from metasim.refine.descent import descend
 from metasim.refine.inputs import check_halvings, shown
 from metasim.refine.losses import divergence, hinge
 from metasim.refine.method import Batch, Method
@@ -79,16 +80,12 @@ class SPADEMethod(Method):
         told["feature_matching"] = feature_matching(found, wanted)
         for features in self._perceptual:
             told["perceptual"] = perceptual_difference(features, refined, batch.real)
-        self.of_generator.zero_grad()
-        self._weighted(told).backward()  # type: ignore[no-untyped-call]
-        self.of_generator.step()
+        descend(self.of_generator, self._weighted(told))
         found, wanted = self._judge(given, refined.detach(), batch.real)
         judged = _mean([hinge(maps[-1], False) for maps in found]) + _mean(
             [hinge(maps[-1], True) for maps in wanted]
         )
-        self.of_discriminator.zero_grad()  # the generator's loss left gradients there, too
-        judged.backward()  # type: ignore[no-untyped-call]
-        self.of_discriminator.step()
+        descend(self.of_discriminator, judged)
         told["discriminator"] = judged
         return {name: value.detach() for name, value in told.items()}
 

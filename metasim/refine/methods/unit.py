@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from metasim.errors import DataError
+from metasim.refine.descent import descend
 from metasim.refine.losses import divergence, logistic
 from metasim.refine.method import Batch, Method
 from metasim.refine.networks.unit import Encoder, Generator, StridedDiscriminator, code_block
@@ -65,15 +66,11 @@ class UNITMethod(Method):
             + F.l1_loss(self.make_real(to_real), real),
             "cycle_divergence": 2 * code_divergence(means_back),
         }
-        self.generators.zero_grad()
-        self._weighted(told).backward()  # type: ignore[no-untyped-call]
-        self.generators.step()
+        descend(self.generators, self._weighted(told))
         told["discriminator"] = _judgement(self.of_sim, sim, simulated) + _judgement(
             self.of_real, real, refined
         )
-        self.discriminators.zero_grad()  # the generators' loss left gradients there, too
-        told["discriminator"].backward()  # type: ignore[no-untyped-call]
-        self.discriminators.step()
+        descend(self.discriminators, told["discriminator"])
         return {name: value.detach() for name, value in told.items()}
 
     def refine(self, sim: Tensor, condition: Tensor | None = None) -> Tensor:

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from metasim.errors import DataError, TrainingError
 from metasim.learn.initial import initial_weights
+from metasim.refine.descent import descend
 from metasim.refine.encoder import Encoder, load_encoder
 from metasim.refine.methods import dtp
 from metasim.refine.methods.dtp import Appearance, DTPMethod, TranslationNetwork, style_distance
@@ -378,14 +379,13 @@ def test_the_loss_falls(encoder: Encoder, share: float) -> None:
     chosen = settings(content_style_weight=share, learning_rate=1e-3)
     training = dtp._Training(chosen, encoder, render(), photograph(), 0)
     seen: list[float] = []
-    backward = Tensor.backward
 
-    def noted(loss: Tensor) -> None:
+    def noted(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
         seen.append(loss.item())
-        backward(loss)
+        descend(optimiser, loss)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Tensor, "backward", noted)
+        patch.setattr(dtp, "descend", noted)
         for iteration in range(1, 26):
             training.step(iteration)
     assert sum(seen[-5:]) < 0.9 * sum(seen[:5]), seen
@@ -397,6 +397,7 @@ def test_the_loss_is_its_parts_weighted(encoder: Encoder, monkeypatch: pytest.Mo
     parts = [torch.tensor(value, requires_grad=True) for value in (2.0, 3.0, 5.0)]
     monkeypatch.setattr(training.appearance, "losses", lambda image: parts[:2])
     monkeypatch.setattr(training, "_translate", lambda: (render(), parts[2]))
+    monkeypatch.setattr(dtp, "descend", lambda optimiser, loss: loss.backward())
     training.step(1)
     assert [float(one.grad) for one in parts] == pytest.approx([0.7, 0.3, 7.0])  # type: ignore[arg-type]
 
