@@ -89,7 +89,7 @@ class Refinement:
                 scene = self.experiment.grammar.sample(stream(self.experiment.seed, "refine"))
                 conditions(draw(self.renderer, [scene]), form.condition, form.classes)
             told = channels(form.condition, form.classes)
-            check_fit(self.options, form.size, told)
+            check_fit(self.options, form.size, told, resolve_device(self.experiment.device))
 
     def carry_out(
         self,

@@ -83,7 +83,7 @@ def translate(
     _refuse_inside(out, sim, real)
     folders = read_folders(sim, real, size=size, paired=isinstance(options, Paired))
     domains = Domains(folders.sim.images, folders.real.images, paired=isinstance(options, Paired))
-    check_fit(options, domains.size, 0)
+    check_fit(options, domains.size, 0, target)
     outputs = Outputs(out / "outputs", out / "by-sim", ending)
     names = list(folders.test.names)
     outputs_for(outputs, names)

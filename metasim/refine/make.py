@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from metasim.errors import DataError
 from metasim.learn.initial import initial_weights
 from metasim.refine.base import Form
 from metasim.refine.encoder import load_encoder
@@ -70,23 +72,37 @@ def make_method(
     raise AssertionError(f"no method is trained with {type(options).__name__}")
 
 
-def check_fit(options: Refine, size: tuple[int, int], channels: int) -> None:
+def check_fit(options: Refine, size: tuple[int, int], channels: int, device: torch.device) -> None:
     """Refuse what cannot be refined, before anything is done for it.
 
     Args:
         options: of the method.
         size: (H, W) of the images.
         channels: of the condition.
+        device: that it is done on.
 
     Raises:
-        DataError: when the method does not take images of that size, or weights of VGG19, which it
-            needs, cannot be had.
+        DataError: when the method does not take images of that size, there are fewer devices than
+            processes, or weights of VGG19, which it needs, cannot be had.
         MissingExtraError: when those must be fetched, and what does that is missing.
     """
     if isinstance(options, Trained):
+        _check_devices(options.processes, device)
         make_method(options, size, channels, seed=0)
         return
     StyledRefiner(options, np.zeros((1, *size, 3), np.uint8), Form(size), seed=0)
+
+
+def _check_devices(processes: int, device: torch.device) -> None:
+    """Refuse more processes than there are graphics cards, where each is to have one."""
+    if device.type == "cpu":
+        return
+    there = torch.cuda.device_count() - (device.index or 0) if device.type == "cuda" else 1
+    if processes > there:
+        raise DataError(
+            f"processes must be at most the devices that there are from {device} on, {there}, got "
+            f"{processes}; set it lower, or device: cpu"
+        )
 
 
 def _perceptual(options: SPADE) -> Callable[[Tensor], list[Tensor]] | None:

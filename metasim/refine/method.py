@@ -11,8 +11,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from metasim.refine.descent import descend
 from metasim.refine.options import Trained
 from metasim.refine.pool import ImagePool
+from metasim.refine.team import Team
 
 __all__ = ["Batch", "Method"]
 
@@ -42,6 +44,7 @@ class Method(nn.Module, ABC):
         paired: whether it learns from pairs of a render and a target image of one scene.
         optimisers: by name; their learning rates fall as the training goes on.
         pools: of generated images, by name.
+        team: the processes that train it.
     """
 
     paired: ClassVar[bool] = False
@@ -51,6 +54,7 @@ class Method(nn.Module, ABC):
         self.settings = options
         self.optimisers: dict[str, torch.optim.Optimizer] = {}
         self.pools: dict[str, ImagePool] = {}
+        self.team = Team()
 
     @property
     def warm_up(self) -> int:
@@ -86,6 +90,15 @@ class Method(nn.Module, ABC):
         )
         self.optimisers[name] = made
         return made
+
+    def descend(self, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+        """A step of one of the optimisers, as :func:`metasim.refine.descent.descend` does it."""
+        descend(optimiser, loss, self.team)
+
+    def pooled(self, name: str, images: Tensor) -> Tensor:
+        """As many images (B, 3, H, W) as come, some of them old ones of a pool."""
+        swapped = self.pools[name].swap(self.team.gather(images))
+        return swapped[self.team.own(len(swapped))]
 
     def training_state(self) -> dict[str, Any]:
         """What a next step needs beside the networks' weights, copied."""

@@ -109,6 +109,9 @@ class Trained(RefineOptions):
         decay: the share of the steps, at the end, over which the learning rate falls to 0.
         precision: "mixed" has layers compute with bfloat16 while training, which graphics cards do
             faster; weights, losses and the refiner stay at full precision.
+        processes: that share each batch, and so divide ``batch_size``: each has a graphics card of
+            its own, or its share of the processor's threads. They draw the same random numbers,
+            and batch norm sees the images of one process alone.
     """
 
     steps: PositiveInt
@@ -117,6 +120,16 @@ class Trained(RefineOptions):
     betas: Annotated[tuple[Moment, Moment], _FROM_LIST] = (0.5, 0.999)
     decay: Share = 0.5
     precision: Literal["full", "mixed"] = "full"
+    processes: PositiveInt = 1
+
+    @model_validator(mode="after")
+    def _equal_parts(self) -> Self:
+        if self.batch_size % self.processes:
+            raise ValueError(
+                f"batch_size must be a multiple of processes {self.processes}, got "
+                f"{self.batch_size}; change one of them"
+            )
+        return self
 
 
 class SimGAN(Trained):
@@ -134,7 +147,7 @@ class SimGAN(Trained):
     """
 
     presets: ClassVar = {
-        "quick": {"steps": 1100, "batch_size": 16, "width": 32, "refiner_warmup": 100}
+        "quick": {"steps": 1500, "batch_size": 16, "width": 32, "refiner_warmup": 100}
         | {"discriminator_warmup": 50, "refiner_steps": 1, "learning_rate": 2e-4}
         | {"history": 512, "self_regularisation": 0.1},
         "paper": {"steps": 10_000, "batch_size": 32, "width": 64, "refiner_warmup": 1000}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -10,10 +11,13 @@ import torch
 
 from metasim.errors import DataError
 from metasim.refine.method import Batch
+from metasim.refine.team import Team
 from metasim.refine.tensors import to_tensor
 from metasim.rng import stream
 
 __all__ = ["Domains"]
+
+_ALONE: Final = Team()
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,9 @@ class Domains:
         """(H, W) of the images."""
         return self.sim.shape[1], self.sim.shape[2]
 
-    def batch(self, seed: int, number: int, count: int, device: torch.device) -> Batch:
+    def batch(
+        self, seed: int, number: int, count: int, device: torch.device, team: Team = _ALONE
+    ) -> Batch:
         """The images of a step, drawn with replacement by a stream of its own.
 
         Args:
@@ -63,10 +69,12 @@ class Domains:
             number: of the step.
             count: images of each domain.
             device: that they are brought to.
+            team: of which this process has its part of them.
         """
         rng = stream(seed, "refine", "batch", number)
         sim = rng.integers(len(self.sim), size=count)
         real = sim if self.paired else rng.integers(len(self.real), size=count)
+        sim, real = sim[team.own(count)], real[team.own(count)]
         return Batch(
             to_tensor(self.sim[sim], device),
             to_tensor(self.real[real], device),

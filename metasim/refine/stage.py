@@ -25,6 +25,7 @@ from metasim.refine.samples import sheet, spread
 from metasim.refine.sampling import Domains
 from metasim.refine.styled import StyledRefiner, chosen_styles
 from metasim.refine.tensors import from_tensor, to_tensor
+from metasim.refine.together import together
 from metasim.refine.trained import TrainedRefiner
 from metasim.refine.training import Training
 
@@ -207,7 +208,8 @@ class Stage:
                 )
 
         try:
-            training.run(on_step)
+            with together(training):
+                training.run(on_step)
         except TrainingError as error:
             good = [path.name for path in self._saved()[:1]]
             kept = f"{good[0]} is the last good checkpoint" if good else "there was no checkpoint"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import torch
+from torch import Tensor
 
 from metasim.errors import TrainingError
 from metasim.learn.initial import initial_weights
@@ -13,6 +14,7 @@ from metasim.progress import Progress
 from metasim.refine.health import Health
 from metasim.refine.method import Batch, Method
 from metasim.refine.sampling import Domains
+from metasim.refine.team import Team
 from metasim.rng import derive
 
 __all__ = ["Training", "rate_factor"]
@@ -83,7 +85,7 @@ class Training:
         self.progress.start("refining", self.steps)
         while self.step < self.steps:
             batch = self.domains.batch(
-                self.seed, self.step, self.method.settings.batch_size, self.device
+                self.seed, self.step, self.method.settings.batch_size, self.device, self.method.team
             )
             self._set_rates()
             self.method.train()
@@ -92,10 +94,22 @@ class Training:
                 torch.autocast(self.device.type, torch.bfloat16, enabled=self._mixed),
             ):
                 losses = self.method.step(self.step, batch)
-            self._note({name: float(value) for name, value in losses.items()}, batch)
+            self._note(self._agreed(losses), batch)
             self.step += 1
             on_step()
         self.progress.finish()
+
+    def join(self, team: Team) -> None:
+        """Train with others from now on, who are as far as this is."""
+        self.method.team = team
+
+    def _agreed(self, losses: Mapping[str, Tensor]) -> dict[str, float]:
+        """The team's losses; what networks have counted beside their weights is the first's."""
+        team = self.method.team
+        team.follow([one for one in self.method.buffers() if one.is_floating_point()])
+        values = torch.stack([value.float() for value in losses.values()])
+        team.average([values])
+        return dict(zip(losses, values.tolist(), strict=True))
 
     @property
     def _mixed(self) -> bool:

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from metasim.refine.contrast import PatchEmbedding, contrast, draw_places
-from metasim.refine.descent import descend
 from metasim.refine.losses import least_squares
 from metasim.refine.method import Batch, Method
 from metasim.refine.networks.patch import PatchDiscriminator, check_patches
@@ -54,12 +53,12 @@ class CUTMethod(Method):
         adversarial = least_squares(self.discriminator(refined), True)
         # As many images of each domain: the mean of both is that of all.
         nce = self._contrast(images, translated, mirrored).view(-1, len(batch.sim)).mean(1)
-        descend(self.of_generator, adversarial + options.nce * nce.mean())
+        self.descend(self.of_generator, adversarial + options.nce * nce.mean())
         judged = 0.5 * (
             least_squares(self.discriminator(batch.real), True)
             + least_squares(self.discriminator(refined.detach()), False)
         )
-        descend(self.of_discriminator, judged)
+        self.descend(self.of_discriminator, judged)
         told = {"generator": adversarial, "discriminator": judged}
         told |= zip(("nce", "nce_identity")[: len(nce)], nce, strict=True)
         return {name: value.detach() for name, value in told.items()}

@@ -7,7 +7,6 @@ from itertools import chain
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from metasim.refine.descent import descend
 from metasim.refine.losses import least_squares
 from metasim.refine.method import Batch, Method
 from metasim.refine.networks.patch import PatchDiscriminator, check_patches
@@ -63,12 +62,12 @@ class CycleGANMethod(Method):
             identity = F.l1_loss(self.to_real(real), real) + F.l1_loss(self.to_sim(sim), sim)
             loss = loss + options.cycle * options.identity * identity
             told["identity"] = identity
-        descend(self.generators, loss)
+        self.descend(self.generators, loss)
         judged = 0.5 * (
-            _judgement(self.of_real, real, self.pools["real"].swap(refined))
-            + _judgement(self.of_sim, sim, self.pools["sim"].swap(simulated))
+            _judgement(self.of_real, real, self.pooled("real", refined))
+            + _judgement(self.of_sim, sim, self.pooled("sim", simulated))
         )
-        descend(self.discriminators, judged)
+        self.descend(self.discriminators, judged)
         told["discriminator"] = judged
         return {name: value.detach() for name, value in told.items()}
 

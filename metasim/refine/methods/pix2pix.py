@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from metasim.refine.descent import descend
 from metasim.refine.inputs import check_halvings, shown
 from metasim.refine.losses import logistic
 from metasim.refine.method import Batch, Method
@@ -52,12 +51,12 @@ class Pix2PixMethod(Method):
         adversarial = logistic(self._judge(given, refined), True)
         l1 = F.l1_loss(refined, batch.real)
         loss = adversarial + self.options.l1 * l1
-        descend(self.of_generator, loss)
+        self.descend(self.of_generator, loss)
         judged = 0.5 * (
             logistic(self._judge(given, batch.real), True)
             + logistic(self._judge(given, refined.detach()), False)
         )
-        descend(self.of_discriminator, judged)
+        self.descend(self.of_discriminator, judged)
         told = {"generator": adversarial, "l1": l1, "discriminator": judged}
         return {name: value.detach() for name, value in told.items()}
 

@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from metasim.refine.descent import descend
 from metasim.refine.method import Batch, Method
 from metasim.refine.networks.simgan import LocalDiscriminator, Refiner
 from metasim.refine.options import SimGAN
@@ -100,16 +99,16 @@ class SimGANMethod(Method):
             told["generator"] = local_cross_entropy(self.discriminator(refined), True)
             loss = told["generator"] + self.options.self_regularisation * loss
         optimiser = self.of_refiner if adversarial else self.of_warm_up
-        descend(optimiser, loss)
+        self.descend(optimiser, loss)
         return told
 
     def _train_discriminator(self, batch: Batch) -> dict[str, Tensor]:
         with torch.no_grad():
             refined = self.refiner(batch.sim)
         loss = local_cross_entropy(self.discriminator(batch.real), True) + local_cross_entropy(
-            self.discriminator(self.pools["refined"].swap(refined)), False
+            self.discriminator(self.pooled("refined", refined)), False
         )
-        descend(self.of_discriminator, loss)
+        self.descend(self.of_discriminator, loss)
         return {"discriminator": loss}
 
 

@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from metasim.errors import DataError
-from metasim.refine.descent import descend
 from metasim.refine.inputs import check_halvings, shown
 from metasim.refine.losses import divergence, hinge
 from metasim.refine.method import Batch, Method
@@ -80,12 +79,12 @@ class SPADEMethod(Method):
         told["feature_matching"] = feature_matching(found, wanted)
         for features in self._perceptual:
             told["perceptual"] = perceptual_difference(features, refined, batch.real)
-        descend(self.of_generator, self._weighted(told))
+        self.descend(self.of_generator, self._weighted(told))
         found, wanted = self._judge(given, refined.detach(), batch.real)
         judged = _mean([hinge(maps[-1], False) for maps in found]) + _mean(
             [hinge(maps[-1], True) for maps in wanted]
         )
-        descend(self.of_discriminator, judged)
+        self.descend(self.of_discriminator, judged)
         told["discriminator"] = judged
         return {name: value.detach() for name, value in told.items()}
 

@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from metasim.errors import DataError
-from metasim.refine.descent import descend
 from metasim.refine.losses import divergence, logistic
 from metasim.refine.method import Batch, Method
 from metasim.refine.networks.unit import Encoder, Generator, StridedDiscriminator, code_block
@@ -66,11 +65,11 @@ class UNITMethod(Method):
             + F.l1_loss(self.make_real(to_real), real),
             "cycle_divergence": 2 * code_divergence(means_back),
         }
-        descend(self.generators, self._weighted(told))
+        self.descend(self.generators, self._weighted(told))
         told["discriminator"] = _judgement(self.of_sim, sim, simulated) + _judgement(
             self.of_real, real, refined
         )
-        descend(self.discriminators, told["discriminator"])
+        self.descend(self.discriminators, told["discriminator"])
         return {name: value.detach() for name, value in told.items()}
 
     def refine(self, sim: Tensor, condition: Tensor | None = None) -> Tensor:
