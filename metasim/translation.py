@@ -16,7 +16,7 @@ from metasim.files import exclusive, write_atomic
 from metasim.jsonlines import plain
 from metasim.learn.device import resolve_device
 from metasim.progress import Progress
-from metasim.provenance import content_digest, digest, file_digest
+from metasim.provenance import collect, content_digest, digest, file_digest
 from metasim.refine.base import Form, Refiner
 from metasim.refine.export import export_refiner
 from metasim.refine.folders import Folders, read_folders
@@ -53,6 +53,7 @@ def translate(
     device: str = "auto",
     sample_every: int = 500,
     resume: bool = False,
+    again: str = "the same, and resume",
     progress: Progress,
 ) -> dict[str, Any]:
     """Make a refiner of two folders of pictures, and refine the simulated ones with it.
@@ -68,6 +69,7 @@ def translate(
         device: as in an experiment.
         sample_every: steps between two pictures of samples.
         resume: go on where it was stopped.
+        again: the command that goes on with it.
         progress: told how far it is.
 
     Returns:
@@ -99,7 +101,6 @@ def translate(
         },
         "names": digest("\n".join(names).encode()),
     }
-    again = f"the same command and --resume ({out})"
     with _own_folder(out, about, resume=resume):
         began = time.monotonic()
         with _stopping(progress, again) as stop:
@@ -119,7 +120,7 @@ def translate(
         told = f"stopped; what was refined is kept, go on with: {again}"
         with interruptible(lambda: told):
             if isinstance(refiner, StyledRefiner):
-                refine_pairs(refiner, folders, outputs, seed, progress)
+                refine_pairs(refiner, folders, outputs, progress)
             else:
                 _refine_all(refiner, folders, outputs, progress)
             summary: dict[str, Any] = {
@@ -130,6 +131,7 @@ def translate(
                 "seconds": round(time.monotonic() - began, 3),
                 "problems": stage.problems,
                 **_measured(folders, outputs, seed),
+                "provenance": collect(),
             }
             if stage.images_per_second is not None:
                 summary["images_per_second"] = stage.images_per_second
@@ -162,6 +164,7 @@ def apply(
     ending: str | None = None,
     device: str = "auto",
     resume: bool = False,
+    again: str = "the same, and resume",
     progress: Progress,
 ) -> dict[str, Any]:
     """Refine a folder of pictures with a refiner that was made before.
@@ -174,6 +177,7 @@ def apply(
         ending: of what is written, such as ".jpg"; each picture's own unless given.
         device: as in an experiment.
         resume: go on where it was stopped.
+        again: the command that goes on with it.
         progress: told how far it is.
 
     Returns:
@@ -201,7 +205,7 @@ def apply(
         "file_type": ending,
         "pictures": content_digest(sim),
     }
-    told = f"stopped; what was refined is kept, go on with the same command and --resume ({out})"
+    told = f"stopped; what was refined is kept, go on with: {again}"
     with _own_folder(out, about, resume=resume), interruptible(lambda: told):
         left = [name for name in names if not outputs.there(name)]
         progress.start("refining", len(left))

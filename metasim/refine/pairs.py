@@ -12,45 +12,37 @@ from torch import Tensor
 from metasim.progress import Progress
 from metasim.refine.folders import Folders
 from metasim.refine.outputs import Outputs
-from metasim.refine.styled import StyledRefiner
-from metasim.refine.tensors import from_tensor, to_tensor
-from metasim.rng import derive, stream
+from metasim.refine.styled import StyledRefiner, style_rows
+from metasim.refine.tensors import from_tensor
 
 __all__ = ["refine_pairs"]
 
 
 def refine_pairs(
-    refiner: StyledRefiner, folders: Folders, outputs: Outputs, seed: int, progress: Progress
+    refiner: StyledRefiner, folders: Folders, outputs: Outputs, progress: Progress
 ) -> None:
     """Give each simulated picture the look of some real ones.
 
-    What each pair comes to is written on the way, and the first pair's as the picture's output.
-    Which real ones those are follows from the seed and the picture's name.
+    What each pair comes to is written on the way, and the first pair's as the picture's output,
+    which is what the refiner makes of it anywhere else.
 
     Args:
-        refiner: whose method it is; the styles are the folder's, and not its own.
+        refiner: whose styles are the folder's.
         folders: what there is.
         outputs: where it goes; what is there already is not made again.
-        seed: of all that is random.
         progress: told how many pictures are done.
     """
-    transfer, device = refiner.transfer, refiner.device
     test, real = folders.test, folders.real
-    labels = _labels(real.names)
+    labels = _labels([real.names[row] for row in style_rows(len(real))])
     progress.start("refining", len(test))
     done, began = 0, time.monotonic()
-    for row, name in enumerate(test.names):
+    for row, (name, image) in enumerate(zip(test.names, test.images, strict=True)):
         if not outputs.there(name):
-            count = min(refiner.options.pairs, len(real))
-            rows = stream(seed, "refine", "pairs", name).permutation(len(real))[:count]
-            sim = to_tensor(test.images[row : row + 1], device)
-            results = []
-            for number in map(int, rows):
-                style = to_tensor(real.images[number : number + 1], device)
-                told = partial(_sample, outputs, name, labels[number])
-                pair = derive(seed, "refine", "pair", name, real.names[number])
-                results.append(transfer.refine(sim, style, pair, told))
-            outputs.write(name, test.images[row], from_tensor(results[0])[0])
+            results = [
+                refiner.restyle(image, style, partial(_sample, outputs, name, labels[style]))
+                for style in refiner.styles_of(image, refiner.options.pairs)
+            ]
+            outputs.write(name, image, results[0])
             done += 1
         progress.advance(row + 1, images_per_second=done / (time.monotonic() - began))
     progress.finish()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 
 from metasim.data.pictures import encode_png
@@ -23,7 +24,7 @@ from metasim.refine.options import Refine, Trained
 from metasim.refine.refiner import read_state, refiner_of
 from metasim.refine.samples import sheet, spread
 from metasim.refine.sampling import Domains
-from metasim.refine.styled import StyledRefiner, chosen_styles
+from metasim.refine.styled import StyledRefiner, style_rows
 from metasim.refine.tensors import from_tensor, to_tensor
 from metasim.refine.together import together
 from metasim.refine.trained import TrainedRefiner
@@ -172,7 +173,8 @@ class Stage:
 
     def _styled(self) -> StyledRefiner:
         assert not isinstance(self.options, Trained)
-        styles = chosen_styles(self.domains.real)
+        real = self.domains.real
+        styles = np.ascontiguousarray(real[style_rows(len(real))])
         return StyledRefiner(self.options, styles, self.form, self.seed, self.device)
 
     def _trained(self) -> TrainedRefiner:

@@ -18,10 +18,10 @@ from metasim.refine.methods.nst import NSTMethod
 from metasim.refine.options import DTP, NST, Encoded
 from metasim.refine.samples import spread
 from metasim.refine.tensors import from_tensor, to_tensor
-from metasim.refine.transfer import Transfer, check_sides
-from metasim.rng import derive
+from metasim.refine.transfer import OnSample, Transfer, check_sides
+from metasim.rng import derive, stream
 
-__all__ = ["StyledRefiner", "chosen_styles", "encoder_of", "make_transfer"]
+__all__ = ["StyledRefiner", "encoder_of", "make_transfer", "style_rows"]
 
 _MOST: Final = 64
 """Target images that are kept as styles."""
@@ -48,9 +48,9 @@ def make_transfer(options: Encoded, encoder: Encoder) -> Transfer:
     raise AssertionError(f"no method refines with {type(options).__name__}")
 
 
-def chosen_styles(images: npt.NDArray[np.uint8], most: int = _MOST) -> npt.NDArray[np.uint8]:
-    """At most so many of images (M, H, W, 3), spread evenly over them: (S, H, W, 3)."""
-    return np.ascontiguousarray(images[spread(len(images), most)])
+def style_rows(count: int) -> npt.NDArray[np.intp]:
+    """Which of so many target images are kept as styles: at most 64, spread evenly over them."""
+    return spread(count, _MOST)
 
 
 class StyledRefiner(Refiner):
@@ -106,16 +106,30 @@ class StyledRefiner(Refiner):
         """See :meth:`metasim.refine.base.Refiner.refine`; the condition is not looked at."""
         self._check_size(images)
         out = np.empty_like(images)
-        with torch.enable_grad():  # it is a search, also where whoever asks keeps no gradients
-            for row, image in enumerate(images):
-                shown = digest(image.tobytes())
-                style = derive(self.seed, "refine", "style", shown) % len(self.styles)
-                sim, real = (
-                    to_tensor(one[None], self.device) for one in (image, self.styles[style])
-                )
-                seed = derive(self.seed, "refine", "transfer", shown)
-                out[row] = from_tensor(self.transfer.refine(sim, real, seed))[0]
+        for row, image in enumerate(images):
+            out[row] = self.restyle(image, self.styles_of(image)[0])
         return out
+
+    def styles_of(self, image: npt.NDArray[np.uint8], count: int = 1) -> list[int]:
+        """At most so many of the styles (their numbers), for a render (H, W, 3)."""
+        shown = stream(self.seed, "refine", "style", digest(image.tobytes()))
+        return [int(number) for number in shown.permutation(len(self.styles))[:count]]
+
+    def restyle(
+        self, image: npt.NDArray[np.uint8], style: int, on_sample: OnSample | None = None
+    ) -> npt.NDArray[np.uint8]:
+        """A render (H, W, 3) with the look of one of the styles.
+
+        Args:
+            image: uint8, of the form's size.
+            style: its number.
+            on_sample: see :meth:`metasim.refine.transfer.Transfer.refine`.
+        """
+        sim, real = (to_tensor(one[None], self.device) for one in (image, self.styles[style]))
+        seed = derive(self.seed, "refine", "transfer", digest(image.tobytes()), style)
+        with torch.enable_grad():  # it is a search, also where whoever asks keeps no gradients
+            refined = from_tensor(self.transfer.refine(sim, real, seed, on_sample))
+        return refined.reshape(image.shape)
 
     def state_dict(self) -> dict[str, Any]:
         """All of it but VGG19's weights, of which there are the path and the fingerprint."""

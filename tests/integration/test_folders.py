@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +16,6 @@ from PIL import Image
 
 from metasim import translation
 from metasim.data import load_images, save_images
-from metasim.errors import Interrupted
-from metasim.progress import Silent
-from metasim.refine.options import CUT
 from metasim.refine.refiner import read_refiner
 
 Command = Callable[..., Any]
@@ -134,6 +132,13 @@ def test_methods_that_train_nothing_leave_every_pair_and_sample(
             assert (pair / "iteration-00002.png").is_file()
         last = [(pair / "iteration-00002.png").read_bytes() for pair in pairs]
         assert (tmp_path / "out" / "outputs" / f"{name}.png").read_bytes() in last
+    applied = metasim(
+        "refine", "--apply", tmp_path / "out", "--sim", tmp_path / "sim", "--out", tmp_path / "two"
+    )
+    assert applied.code == 0, applied.err
+    for name in ("a.png", "b.png"):  # the file does what the folder's run did
+        first, again = (tmp_path / folder / name for folder in ("out/outputs", "two"))
+        assert first.read_bytes() == again.read_bytes()
 
 
 def test_real_pictures_of_one_name_are_told_apart(metasim: Command, tmp_path: Path) -> None:
@@ -152,12 +157,13 @@ def test_real_pictures_of_one_name_are_told_apart(metasim: Command, tmp_path: Pa
 
 
 def test_what_was_stopped_ends_as_if_it_had_not_been(
-    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    metasim: Command,
+    folders: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    options = CUT(steps=6, batch_size=2, width=4, blocks=1, discriminator_width=4)
-    progress = Silent()
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    translation.translate(options, *folders, whole, progress=progress)
+    whole, parts = tmp_path / "whole", tmp_path / "pa rts"
+    assert refine(metasim, *folders, whole, "--sample-every", "2").code == 0
     asked = iter([False, False, True])
     stage = translation.Stage
 
@@ -166,12 +172,19 @@ def test_what_was_stopped_ends_as_if_it_had_not_been(
 
     with monkeypatch.context() as patch:
         patch.setattr(translation, "Stage", stopping)
-        with pytest.raises(Interrupted, match=r"stopped after step 3 of 6 .* --resume"):
-            translation.translate(options, *folders, parts, progress=progress)
-    translation.translate(options, *folders, parts, resume=True, progress=progress)
+        stopped = refine(metasim, *folders, parts, "--sample-every", "2")
+    assert stopped.code == 130
+    assert "stopped after step 3 of 4" in stopped.err
+    program, *again = shlex.split(stopped.err.rpartition("go on with: ")[2])  # as it was told
+    assert program == "metasim"
+    answer = metasim(*again)
+    assert answer.code == 0, answer.err
+    assert len([*(whole / "outputs").rglob("*.png")]) == 18
     for path in (whole / "outputs").rglob("*.png"):
         other = parts / path.relative_to(whole)
         assert other.read_bytes() == path.read_bytes()
+    told = json.loads((parts / "summary.json").read_text())["provenance"]
+    assert {"code", "packages", "git"} <= told.keys()
 
 
 def test_nothing_of_a_user_s_is_overwritten_and_others_are_refused(

@@ -18,7 +18,7 @@ from metasim.refine.encoder import Encoder, load_encoder
 from metasim.refine.options import DTP, NST, Encoded
 from metasim.refine.refiner import Form, StyledRefiner, read_refiner
 from metasim.refine.rendered import RefinedRenderer
-from metasim.refine.styled import chosen_styles
+from metasim.refine.styled import style_rows
 from metasim.rng import stream
 from metasim.scene.grammar import SceneGrammar
 from metasim_mnist import MnistRenderer
@@ -102,11 +102,10 @@ def test_other_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_at_most_64_styles_are_kept_spread_over_all() -> None:
-    numbered = np.arange(200, dtype=np.uint8)[:, None, None, None] * np.ones((1, 1, 1, 3), np.uint8)
-    kept = chosen_styles(numbered)[:, 0, 0, 0]
+    kept = style_rows(200)
     assert (len(kept), kept[0], kept[-1]) == (64, 0, 199)
     assert set(np.diff(kept)) == {3, 4}
-    assert np.array_equal(chosen_styles(numbered[:3]), numbered[:3])
+    assert style_rows(3).tolist() == [0, 1, 2]
 
 
 def test_images_that_do_not_fit_are_refused() -> None:
