@@ -39,6 +39,7 @@ __all__ = ["Refinement"]
 
 _HELD_OUT: Final = 4  # one target image in so many is not learned from
 _FEWEST: Final = 8  # target images that are held out, for a measure to mean anything
+_FEW_PASS: Final = 0.1
 _SHOWN: Final = 36
 
 Images = npt.NDArray[np.uint8]
@@ -142,7 +143,9 @@ class Refinement:
         }
         if stage.images_per_second is not None:
             told["images_per_second"] = stage.images_per_second
-        return told | self._judged(refiner, learned, scenes, extractor, held_out)
+        told |= self._judged(refiner, learned, scenes, extractor, held_out)
+        told["problems"] += _gate_problems(told["gate"], told["judged"])
+        return told
 
     # --- what it learns from ---------------------------------------------------------------
 
@@ -295,6 +298,18 @@ class Refinement:
         }
         test = Sample(self.target.images[held_out], truth[held_out])
         return accuracies(samples, test, len(names), self.experiment.seed)
+
+
+def _gate_problems(gate: Mapping[str, Any], judged: int) -> list[str]:
+    """What is wrong where hardly any refined image passes the gate, for people."""
+    if gate["rate"] is None or gate["rate"] >= _FEW_PASS:
+        return []
+    worst = min(gate["questions"], key=lambda name: gate["questions"][name]["rate"])
+    return [
+        f"only {judged - gate['rejected']} of {judged} refined images pass the gate (fewest "
+        f"the question {worst!r}): see progress/rejected.png, train more steps, or try another "
+        "seed or method"
+    ]
 
 
 def _told(examiner: Examiner | str, judged: Judged | None) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from metasim.signals import interruptible, on_signal
 __all__ = ["apply", "export", "refiner_in", "translate"]
 
 _ABOUT: Final = "refine.json"
+_HIDDEN: Final = ".refine.json"  # where there is to be nothing but the pictures
 _SUMMARY: Final = "summary.json"
 _REFINER: Final = "refiner.pt"
 _AT_ONCE: Final = 64
@@ -101,7 +102,7 @@ def translate(
         },
         "names": digest("\n".join(names).encode()),
     }
-    with _own_folder(out, about, resume=resume):
+    with _own_folder(out, about, _ABOUT, resume=resume):
         began = time.monotonic()
         with _stopping(progress, again) as stop:
             stage = Stage(
@@ -206,7 +207,7 @@ def apply(
         "pictures": content_digest(sim),
     }
     told = f"stopped; what was refined is kept, go on with: {again}"
-    with _own_folder(out, about, resume=resume), interruptible(lambda: told):
+    with _own_folder(out, about, _HIDDEN, resume=resume), interruptible(lambda: told):
         left = [name for name in names if not outputs.there(name)]
         progress.start("refining", len(left))
         began = time.monotonic()
@@ -319,9 +320,9 @@ def _refuse_inside(out: Path, *folders: Path) -> None:
 
 
 @contextmanager
-def _own_folder(out: Path, about: dict[str, Any], *, resume: bool) -> Iterator[None]:
+def _own_folder(out: Path, about: dict[str, Any], name: str, *, resume: bool) -> Iterator[None]:
     """Write in a folder that is new, or was begun with the same; one process at a time."""
-    file = out / _ABOUT
+    file = out / name
     with ExitStack() as stack:
         try:
             out.mkdir(parents=True, exist_ok=True)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ from metasim import translation
 from metasim.data import load_images, save_images
 from metasim.refine.refiner import read_refiner
 
+ROOT = Path(__file__).parents[2]
 Command = Callable[..., Any]
 FEW = ("steps=4", "batch_size=2", "width=4", "blocks=1", "discriminator_width=4")
 
@@ -309,3 +313,24 @@ def test_a_number_that_is_none_ends_it_with_the_checkpoint_kept(
     answer = refine(metasim, *folders, tmp_path / "o", "learning_rate=1e30", "steps=30")
     assert answer.code == 1
     assert "refine.learning_rate" in answer.err
+
+
+@pytest.mark.slow
+def test_the_example_of_folders_runs(tmp_path: Path) -> None:
+    program = Path(sys.executable).parent / "metasim"
+    done = subprocess.run(
+        ["sh", ROOT / "experiments" / "refine_folders.sh", tmp_path / "there", *FEW],
+        env={**os.environ, "METASIM": str(program), "COUNT": "16"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    sim, refined = (
+        load_images(tmp_path / "there" / name, (32, 32), resize=False)
+        for name in ("more/images", "refined")
+    )
+    assert sim.names == refined.names
+    assert len(sim.names) == 16
+    assert not np.array_equal(sim.images, refined.images)

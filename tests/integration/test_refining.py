@@ -79,6 +79,21 @@ def test_the_summary_tells_of_the_refinement(refined: Path) -> None:
         assert attribute["learned"] == pytest.approx(attribute["prior"], rel=0.5, abs=3)
 
 
+def test_a_refiner_that_spoils_all_images_is_told_as_a_problem(tmp_path: Path) -> None:
+    untrained = {"method": "cut", "steps": 1, "batch_size": 2, "width": 4, "blocks": 1}
+    wanted = load_experiment(digits(tmp_path, refine=untrained | {"renders": 60, "judged": 40}))
+    about = experiment.train(wanted, progress=Silent())["refine"]
+    assert about["gate"]["rate"] < 0.1
+    passed = 40 - about["gate"]["rejected"]
+    assert [line for line in about["problems"] if f"only {passed} of 40 refined images" in line]
+
+
+def test_a_refiner_that_keeps_labels_is_no_problem(refined: Path) -> None:
+    about = json.loads((refined / "summary.json").read_text())["refine"]
+    assert about["gate"]["rate"] > 0.5
+    assert not [line for line in about["problems"] if "pass the gate" in line]
+
+
 def test_what_it_leaves_is_where_it_is_said_to_be(refined: Path) -> None:
     assert read_refiner(refined / "refine" / "refiner.pt").form.size == (32, 32)
     assert [*(refined / "refine" / "checkpoints").glob("step-*.pt")]
