@@ -278,7 +278,7 @@ class UNIT(Trained):
     """
 
     presets: ClassVar = {
-        "quick": {"steps": 400, "batch_size": 8, "width": 16, "blocks": 1, "layers": 4}
+        "quick": {"steps": 1000, "batch_size": 8, "width": 16, "blocks": 1, "layers": 4}
         | {"learning_rate": 5e-4},
         "paper": {"steps": 500_000, "batch_size": 1, "width": 64, "blocks": 3, "layers": 6}
         | {"learning_rate": 1e-4},

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.records import ROOT
+from tests.benchmarks.records import ROOT, Records, machine, say, seeds
 
 # Experiments that are another one with some settings changed.
 VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -83,3 +84,29 @@ def train(
     """Train an experiment or a variant; its summary and its wall time in seconds."""
     settings = settings_of(name, seed, glyphs, [*more, f"output.dir={out.resolve()}"])
     return metasim("train", str(file_of(name)), *settings)
+
+
+def run_arguments(description: str | None, count: str) -> argparse.ArgumentParser:
+    """What every benchmark of whole runs is asked with; ``count`` tells the seeds by default."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--seeds", type=seeds, default=seeds(count))
+    parser.add_argument("--glyphs", default="digits", help="digits, or a folder")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", dest="more")
+    parser.add_argument("--runs", type=Path, help="keep the runs here (default: thrown away)")
+    parser.add_argument("--out", type=Path, required=True, help="JSON lines, appended to")
+    return parser
+
+
+def measure_once(
+    records: Records, key: Mapping[str, Any], measure: Callable[[], dict[str, Any]]
+) -> dict[str, Any] | None:
+    """Measure and keep what is not yet among the records (else None), failures too."""
+    if records.has(**key):
+        return None
+    try:
+        found = measure()
+    except CommandFailedError as error:
+        say(str(error))
+        found = {"error": str(error).splitlines()[-1]}
+    records.add({**key, **found, "machine": machine()})
+    return found

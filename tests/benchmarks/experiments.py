@@ -6,16 +6,16 @@ python -m tests.benchmarks.experiments --names mnist_rot,mnist_gap --seeds 5 \
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from metasim.runs import RunDir
-from tests.benchmarks.commands import CommandFailedError, base_of, train
+from tests.benchmarks.commands import base_of, measure_once, run_arguments, train
 from tests.benchmarks.criteria import judge
-from tests.benchmarks.records import Records, machine, say, seeds, spread, table, words
+from tests.benchmarks.records import Records, say, spread, table, words
 
 NAMES = (
     "mnist_rot,mnist_rot_trans,mnist_spread,mnist_bimodal,mnist_correlated,mnist_gap,"
@@ -80,13 +80,8 @@ def show(items: Sequence[dict[str, Any]]) -> None:
 
 def main() -> None:
     """Measure what is not yet in the file, then show all of it."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = run_arguments(__doc__, "5")
     parser.add_argument("--names", type=words, default=words(NAMES))
-    parser.add_argument("--seeds", type=seeds, default=seeds("5"))
-    parser.add_argument("--glyphs", default="digits", help="digits, or a folder")
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", dest="more")
-    parser.add_argument("--runs", type=Path, help="keep the runs here (default: thrown away)")
-    parser.add_argument("--out", type=Path, required=True, help="JSON lines, appended to")
     args = parser.parse_args()
     records = Records(args.out, ("name", "seed", "glyphs", "set"))
     with tempfile.TemporaryDirectory() as folder:
@@ -94,14 +89,9 @@ def main() -> None:
         for name in args.names:
             for seed in args.seeds:
                 key = {"name": name, "seed": seed, "glyphs": args.glyphs, "set": args.more}
-                if records.has(**key):
+                asked = partial(measure, name, seed, args.glyphs, out / name, args.more)
+                if (found := measure_once(records, key, asked)) is None:
                     continue
-                try:
-                    found = measure(name, seed, args.glyphs, out / name, args.more)
-                except CommandFailedError as error:
-                    say(str(error))
-                    found = {"error": str(error).splitlines()[-1]}
-                records.add({**key, **found, "machine": machine()})
                 bad = [k for k, c in found.get("criteria", {}).items() if not c["passed"]]
                 reached = "passed" if found.get("criteria") else "done"
                 told = found.get("error") or (f"missed: {', '.join(bad)}" if bad else reached)

@@ -11,14 +11,14 @@ python -m tests.benchmarks.refining --order --seeds 3 --out results/benchmarks/o
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.commands import CommandFailedError, file_of, metasim, settings_of
-from tests.benchmarks.records import Records, machine, say, seeds, spread, table, words
+from tests.benchmarks.commands import file_of, measure_once, metasim, run_arguments, settings_of
+from tests.benchmarks.records import Records, say, spread, table, words
 
 METHODS = "simgan,cyclegan,cut,unit,pix2pix,spade"
 ORDERS = {"content first": "train", "looks first": "refine"}
@@ -81,14 +81,9 @@ def show(items: Sequence[dict[str, Any]]) -> None:
 
 def main() -> None:
     """Measure what is not yet in the file, then show all of it."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = run_arguments(__doc__, "3")
     parser.add_argument("--methods", type=words, default=words(METHODS))
     parser.add_argument("--order", action="store_true", help="content first against looks first")
-    parser.add_argument("--seeds", type=seeds, default=seeds("3"))
-    parser.add_argument("--glyphs", default="digits", help="digits, or a folder")
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", dest="more")
-    parser.add_argument("--runs", type=Path, help="keep the runs here (default: thrown away)")
-    parser.add_argument("--out", type=Path, required=True, help="JSON lines, appended to")
     args = parser.parse_args()
     records = Records(args.out, ("what", "seed", "glyphs", "set"))
     if args.order:
@@ -100,15 +95,10 @@ def main() -> None:
         for seed in args.seeds:
             for what, command, name in jobs:
                 key = {"what": what, "seed": seed, "glyphs": args.glyphs, "set": args.more}
-                if records.has(**key):
-                    continue
                 place = out / what.replace(" ", "_")
-                try:
-                    found = measure(command, name, seed, args.glyphs, place, args.more)
-                except CommandFailedError as error:
-                    say(str(error))
-                    found = {"error": str(error).splitlines()[-1]}
-                records.add({**key, **found, "machine": machine()})
+                asked = partial(measure, command, name, seed, args.glyphs, place, args.more)
+                if (found := measure_once(records, key, asked)) is None:
+                    continue
                 told = found.get("error") or f"{found.get('closed')} of the gap"
                 say(f"{what} seed {seed}: {found.get('wall_seconds', 0):.1f} s, {told}")
     show(records.items)
