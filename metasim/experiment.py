@@ -16,14 +16,10 @@ from typing import Any
 
 from metasim import yamlfile
 from metasim.classes import refuse_unknown_classes, shown_classes
-from metasim.config import Experiment, RendererSpec, load_experiment, load_grammar
-from metasim.config.renderers import drawing_mistakes
+from metasim.config import Experiment, RendererSpec
 from metasim.data import generate_dataset
-from metasim.errors import ConfigError, Interrupted, MetasimError, RunError, concerning
-from metasim.finishing import Finishing, Refining
-from metasim.learn.checkpoint import load_editor, read_learned
-from metasim.learn.editor import edit_scenes
-from metasim.learn.features import restore_features
+from metasim.errors import Interrupted, MetasimError, RunError, concerning
+from metasim.finishing import Finishing
 from metasim.learn.options import PriorEditor
 from metasim.progress import Progress
 from metasim.provenance import code_digest, collect, digest, package_versions
@@ -31,15 +27,13 @@ from metasim.refine.refiner import read_refiner
 from metasim.refine.rendered import RefinedRenderer
 from metasim.render.base import Renderer
 from metasim.render.options import Workers
-from metasim.render.plugins import code_of, files_of, load_renderer, make_renderer
+from metasim.render.plugins import code_of, files_of, make_renderer
 from metasim.report.page import report_data, write_report
-from metasim.resumption import admit, refuse_edited_config, renderer_code, renderer_files
-from metasim.rng import derive, stream
+from metasim.resumption import admit, renderer_code, renderer_files
 from metasim.runs import RunDir
-from metasim.scene.grammar import SceneGrammar
-from metasim.scene.graph import Scene
 from metasim.session import Session
 from metasim.signals import interruptible
+from metasim.sources import read_source
 
 __all__ = ["build_renderer", "generate", "refine", "report", "resume", "train"]
 
@@ -205,7 +199,7 @@ def generate(
             refiner where that is asked for.
         Interrupted: when the process was asked to stop; every finished batch is kept.
     """
-    maker = _from_run(source, progress) if source.is_dir() else _from_grammar(source)
+    maker = read_source(source, progress)
     spec = renderer or maker.renderer
     if spec is None:
         raise RunError(
@@ -253,103 +247,3 @@ def build_renderer(spec: RendererSpec) -> Renderer:
         DataError: when files that it needs cannot be used.
     """
     return make_renderer(spec.use, spec.options, spec.folder, spec.workers)
-
-
-class _Prior:
-    """Scenes as a grammar samples them."""
-
-    place: yamlfile.Place = ()
-    """Of the grammar in its file."""
-
-    def __init__(
-        self,
-        file: Path,
-        grammar: SceneGrammar,
-        source: dict[str, Any],
-        renderer: RendererSpec | None,
-    ) -> None:
-        self.file, self.grammar, self.source, self.renderer = file, grammar, source, renderer
-        self.seed = 0
-
-    def refuse_undrawable(self, spec: RendererSpec) -> None:
-        """Refuse a renderer that does not know all kinds and attributes of the grammar.
-
-        Raises:
-            ConfigError: with the place of each in the grammar's file.
-        """
-        document = yamlfile.read(self.file)
-        written, found = document.get(self.place), load_renderer(spec.use, spec.folder)
-        if wrong := drawing_mistakes(document, self.place, written, found, spec.use, spec.options):
-            raise ConfigError(wrong)
-
-    def scene(self, seed: int, index: int, attempt: int = 0) -> Scene:
-        """The scene of one image of a dataset; another one at each attempt."""
-        return self.grammar.sample(stream(seed, "dataset", *_numbered(index, attempt)))
-
-    def finishing(self) -> Finishing:
-        """What refines its images.
-
-        Raises:
-            RunError: when it has nothing to do so.
-        """
-        raise RunError(
-            f"{self.file} is a grammar, and --refined needs a run that has made a refiner; give "
-            "its directory"
-        )
-
-
-def _numbered(index: int, attempt: int) -> tuple[int | str, ...]:
-    return (index, "attempt", attempt) if attempt else (index,)
-
-
-class _Tuned(_Prior):
-    """Scenes as a run's editor makes them."""
-
-    place = ("grammar",)
-
-    def __init__(self, experiment: Experiment, run: RunDir, progress: Progress) -> None:
-        found = read_learned(run)
-        if told := found.passed_over:
-            progress.log(told)
-        self.experiment, self.run, self.found = experiment, run, found
-        self.editor = load_editor(experiment.grammar, experiment.editor, found)
-        tensors = [tensor.numpy().tobytes() for tensor in self.editor.state_dict().values()]
-        learned = b"".join([*tensors, repr(self.editor.min_scale).encode()])
-        source = {
-            "run": run.path.name,
-            "name": experiment.name,
-            "checkpoint": found.path.name,
-            "sha256": digest(learned),
-            "config": digest(run.read_config_bytes()),
-        }
-        super().__init__(run.config_path, experiment.grammar, source, experiment.renderer)
-        self.seed = experiment.seed
-
-    def scene(self, seed: int, index: int, attempt: int = 0) -> Scene:
-        """The scene of one image: sampled, then edited, from a stream of its own."""
-        sampled = super().scene(seed, index, attempt)
-        edit = derive(seed, "dataset", "edit", *_numbered(index, attempt))
-        return edit_scenes(self.editor, [sampled], edit)[0]
-
-    def finishing(self) -> Finishing:
-        """The run's refiner, and its gate where it has one."""
-        codec, features = self.editor.codec, self.experiment.features
-        with self.found.fitting():
-            extractor = restore_features(self.found.state["features"], codec, features)
-        return Refining(self.run, extractor)
-
-
-def _from_run(path: Path, progress: Progress) -> _Prior:
-    run = RunDir.find(path, prefer=lambda run: run.latest_checkpoint() is not None)
-    if run.latest_checkpoint() is not None:
-        refuse_edited_config(run)
-    state = "" if run.ended else ", which has not ended"
-    progress.log(f"scenes as learned by {run.path}{state}")
-    return _Tuned(load_experiment(run.config_path, files=False), run, progress)
-
-
-def _from_grammar(path: Path) -> _Prior:
-    found = load_grammar(path)
-    written = yamlfile.dump(found.grammar.model_dump(mode="json"))
-    source = {"grammar": path.name, "sha256": digest(written.encode())}
-    return _Prior(path, found.grammar, source, found.renderer)
