@@ -5,14 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
-__all__ = ["Norm", "ResidualBlock", "initialise", "instance_norm"]
+__all__ = ["Dropout", "Norm", "ResidualBlock", "initialise", "instance_norm"]
 
 Mode = Literal["zeros", "reflect", "replicate", "circular"]
 
 Norm = Callable[[int], nn.Module]
 """Makes a normalisation of so many channels."""
+
+
+class Dropout(nn.Dropout):
+    """Dropout drawn on the processor, whose generator is seeded for each step, for any device."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Maps of any shape, some values 0 and the others as much larger while training."""
+        if not self.training:
+            return maps
+        kept = (torch.rand(maps.shape) >= self.p).to(maps)
+        return maps * kept / ((1 - self.p) or 1)
 
 
 def instance_norm(channels: int) -> nn.Module:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from metasim.refine.networks.layers import initialise
+from metasim.refine.networks.layers import Dropout, initialise
 
 __all__ = ["UNet"]
 
@@ -74,7 +74,7 @@ def _up(before: int, after: int, dropout: float) -> nn.Module:
         nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False),
         nn.BatchNorm2d(after),
     ]
-    return nn.Sequential(*layers, nn.Dropout(dropout)) if dropout else nn.Sequential(*layers)
+    return nn.Sequential(*layers, Dropout(dropout)) if dropout else nn.Sequential(*layers)
 
 
 def _last(before: int) -> nn.Module:

@@ -15,6 +15,7 @@ from metasim.errors import DataError
 from metasim.learn.initial import initial_weights
 from metasim.refine.method import Batch
 from metasim.refine.methods.pix2pix import Pix2PixMethod
+from metasim.refine.networks.layers import Dropout
 from metasim.refine.networks.unet import UNet
 from metasim.refine.options import Pix2Pix
 
@@ -116,6 +117,18 @@ def test_norm_and_dropout_are_where_the_paper_has_them() -> None:
     dropped = [[layer.p for layer in of(up, nn.Dropout)] for up in unet.ups]
     assert dropped == [[], [0.5], [0.5], [0.5], [], [], [], []]
     assert not of(made(small(depth=4)).generator, nn.Dropout)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_dropout_drops_its_share_and_keeps_the_mean(share: float) -> None:
+    layer, maps = Dropout(share), torch.full((4, 8, 50, 50), 2.0)
+    with initial_weights(0):
+        out = layer(maps)
+    with initial_weights(0):
+        assert torch.equal(layer(maps), out)
+    assert float((out == 0).float().mean()) == pytest.approx(share, abs=0.01)
+    assert float(out.mean()) == pytest.approx(2.0 if share < 1 else 0.0, abs=0.05)
+    assert torch.equal(layer.eval()(maps), maps)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4])
