@@ -296,6 +296,8 @@ class Refinement:
             "refined": Sample(refined[passed], drawn[passed]),
             "target": Sample(self.target.images[taught], truth[taught]),
         }
+        if not passed.all():  # else it is the same
+            samples["ungated"] = Sample(refined, drawn)
         test = Sample(self.target.images[held_out], truth[held_out])
         return accuracies(samples, test, len(names), self.experiment.seed)
 

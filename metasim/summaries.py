@@ -95,7 +95,12 @@ def refinement(about: Mapping[str, Any]) -> list[str]:
     if told:
         lines.append(", ".join(told))
     if accuracy := about.get("accuracy"):
-        words = {"source_only": "renders", "refined": "refined renders", "target": "target images"}
+        words = {
+            "source_only": "renders",
+            "refined": "refined renders that passed",
+            "target": "target images",
+            "ungated": "all refined renders",
+        }
         told = [f"{words.get(k, k)} {v:.1%}" for k, v in accuracy.items() if _number(v)]
         lines.append(f"target images told rightly, taught by {', '.join(told)}")
     return [*lines, *(f"problem: {problem}" for problem in about.get("problems") or ())]

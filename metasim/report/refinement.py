@@ -14,8 +14,9 @@ __all__ = ["refinement_section"]
 
 _TAUGHT = {
     "source_only": "renders as they are",
-    "refined": "refined renders",
+    "refined": "refined renders that passed the gate",
     "target": "target images with labels",
+    "ungated": "all refined renders, rejected ones too",
 }
 _ASKED = {
     "outlines": "edges lie where the instances' outlines are",

@@ -65,6 +65,7 @@ def show(items: Sequence[dict[str, Any]]) -> None:
                 f"{what} ({len(good)}/{len(mine)})",
                 of("accuracy", "source_only"),
                 of("accuracy", "refined"),
+                of("accuracy", "ungated"),
                 of("accuracy", "target"),
                 of("closed"),
                 of("gate", "rate"),
@@ -75,7 +76,7 @@ def show(items: Sequence[dict[str, Any]]) -> None:
                 of("seconds"),
             ]
         )
-    head = ["what", "renders", "refined", "target", "closed", "gate"]
+    head = ["what", "renders", "refined", "ungated", "target", "closed", "gate"]
     table([*head, "FID before", "FID", "KID before", "KID", "seconds"], rows)
 
 
