@@ -152,14 +152,19 @@ def _again(context: typer.Context) -> str:
     words = ["metasim", str(context.info_name)]
     for parameter in context.command.params:
         name = parameter.name or ""
-        source = context.get_parameter_source(name)
-        if source is None or source.name != "COMMANDLINE" or name in ("resume", "as_json"):
+        if name in ("resume", "as_json") or not _was_given(context, name):
             continue
         value = context.params[name]
         if parameter.param_type_name == "option":
             words.append(parameter.opts[0])
         words += map(str, value if isinstance(value, (list, tuple)) else [value])
     return shlex.join([*words, "--resume"])
+
+
+def _was_given(context: typer.Context, name: str) -> bool:
+    """Whether a parameter stands on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _modes(
@@ -191,8 +196,7 @@ def _refuse_unread(context: typer.Context, given: str) -> None:
         "with: metasim train --resume RUN_DIR",
     }.get(given, "leave it out")
     for name in (*of_folders, "real", "seed", "sample_every"):
-        source = context.get_parameter_source(name)
-        if name not in read and source is not None and source.name == "COMMANDLINE":
+        if name not in read and _was_given(context, name):
             option = f"--{name.replace('_', '-')}"
             what = "EXPERIMENT.yaml" if given == "experiment" else f"--{given}"
             raise typer.BadParameter(f"{option} does not go with {what}; {advice}")

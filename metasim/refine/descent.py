@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from torch import Tensor
 from torch.optim import Optimizer
 
-from metasim.refine.team import Team
+from metasim.refine.team import ALONE, Team
 
 __all__ = ["descend"]
 
 
-_ALONE: Final = Team()
-
-
-def descend(optimiser: Optimizer, loss: Tensor, team: Team = _ALONE) -> None:
+def descend(optimiser: Optimizer, loss: Tensor, team: Team = ALONE) -> None:
     """Change the optimiser's weights, and no others, so that the loss falls.
 
     Adversaries' losses go through each other's networks. No gradients are computed for weights of

@@ -5,7 +5,6 @@ python -m metasim.refine.member FOLDER RANK COUNT, with the task on stdin
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 import threading
@@ -16,24 +15,16 @@ from metasim.refine.together import help_out
 __all__ = ["main"]
 
 
-def _read(given: io.RawIOBase, count: int) -> bytes:
-    found = bytearray()
-    while len(found) < count:
-        part = given.read(count - len(found))
-        if not part:
-            sys.exit("the task must come on stdin, but it ended")
-        found += part
-    return bytes(found)
-
-
 def main() -> None:
     """Read the task, and train until it is done or the other process is gone."""
     folder, rank, count = sys.argv[1:]
-    with open(0, "rb", buffering=0, closefd=False) as given:
-        data = _read(given, int.from_bytes(_read(given, 8), "big"))
+    given = sys.stdin.buffer
+    data = given.read(int.from_bytes(given.read(8), "big"))
 
     def end_with_the_other() -> None:
-        os.read(0, 1)  # nothing more comes, until the other process ends
+        # Nothing more comes, until the other process ends. (A reader of Python's own that still
+        # waits when this one ends would be a fatal error.)
+        os.read(0, 1)
         os._exit(1)
 
     threading.Thread(target=end_with_the_other, daemon=True).start()

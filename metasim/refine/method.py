@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from metasim.refine.descent import descend
 from metasim.refine.options import Trained
 from metasim.refine.pool import ImagePool
-from metasim.refine.team import Team
+from metasim.refine.team import ALONE, Team
 
 __all__ = ["Batch", "Method"]
 
@@ -54,7 +54,7 @@ class Method(nn.Module, ABC):
         self.settings = options
         self.optimisers: dict[str, torch.optim.Optimizer] = {}
         self.pools: dict[str, ImagePool] = {}
-        self.team = Team()
+        self.team: Team = ALONE
 
     @property
     def warm_up(self) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,13 +10,11 @@ import torch
 
 from metasim.errors import DataError
 from metasim.refine.method import Batch
-from metasim.refine.team import Team
+from metasim.refine.team import ALONE, Team
 from metasim.refine.tensors import to_tensor
 from metasim.rng import stream
 
 __all__ = ["Domains"]
-
-_ALONE: Final = Team()
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ class Domains:
         return self.sim.shape[1], self.sim.shape[2]
 
     def batch(
-        self, seed: int, number: int, count: int, device: torch.device, team: Team = _ALONE
+        self, seed: int, number: int, count: int, device: torch.device, team: Team = ALONE
     ) -> Batch:
         """The images of a step, drawn with replacement by a stream of its own.
 

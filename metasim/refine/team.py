@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["Processes", "Team"]
+__all__ = ["ALONE", "Processes", "Team"]
 
 
 class Team:
@@ -41,6 +42,9 @@ class Team:
         """Put the first process's values into their places."""
 
 
+ALONE: Final = Team()
+
+
 class Processes(Team):
     """Those of torch's process group, which has been made."""
 
@@ -55,15 +59,25 @@ class Processes(Team):
         return torch.cat(parts)
 
     def average(self, tensors: Sequence[Tensor]) -> None:
-        """Exchanged as one, since each exchange costs as much as many numbers do."""
-        whole = torch.cat([tensor.flatten() for tensor in tensors])
-        dist.all_reduce(whole)
-        whole /= self.size
-        parts = torch.split(whole, [tensor.numel() for tensor in tensors])
-        for tensor, part in zip(tensors, parts, strict=True):
-            tensor.copy_(part.view_as(tensor))
+        """By one exchange."""
+
+        def mean(whole: Tensor) -> None:
+            dist.all_reduce(whole)
+            whole /= self.size
+
+        _as_one(tensors, mean)
 
     def follow(self, tensors: Sequence[Tensor]) -> None:
-        """One exchange for each."""
-        for tensor in tensors:
-            dist.broadcast(tensor, 0)
+        """By one exchange."""
+        _as_one(tensors, lambda whole: dist.broadcast(whole, 0))
+
+
+def _as_one(tensors: Sequence[Tensor], change: Callable[[Tensor], object]) -> None:
+    """Change tensors in place as one, since each exchange costs as much as many numbers do."""
+    if not tensors:
+        return
+    whole = torch.cat([tensor.flatten() for tensor in tensors])
+    change(whole)
+    parts = torch.split(whole, [tensor.numel() for tensor in tensors])
+    for tensor, part in zip(tensors, parts, strict=True):
+        tensor.copy_(part.view_as(tensor))

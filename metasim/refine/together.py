@@ -22,7 +22,7 @@ from metasim.progress import Silent
 from metasim.refine.make import make_method
 from metasim.refine.options import Refine, Trained
 from metasim.refine.sampling import Domains
-from metasim.refine.team import Processes, Team
+from metasim.refine.team import ALONE, Processes
 from metasim.refine.training import Training
 
 __all__ = ["help_out", "together"]
@@ -70,7 +70,7 @@ def together(training: Training) -> Iterator[None]:
                     raise
                 raise _ended(Path(folder), gone[0]) from error
         finally:
-            training.join(Team())
+            training.join(ALONE)
             torch.set_num_threads(before)
             for helper in helpers:
                 helper.kill()

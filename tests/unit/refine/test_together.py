@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from metasim.errors import DataError, Interrupted, TrainingError
+from metasim.learn.archive import unpack
 from metasim.progress import Silent
 from metasim.refine.base import Form
 from metasim.refine.make import check_fit, make_method
@@ -126,7 +126,7 @@ def test_a_stopped_stage_goes_on_bit_for_bit(tmp_path: Path) -> None:
     sim = domains("cyclegan").sim
     assert np.array_equal(parts.refine(sim, None), whole.refine(sim, None))
     files = [tmp_path / name / "checkpoints/step-00000004.pt" for name in ("whole", "parts")]
-    states = [torch.load(_payload(file), weights_only=True) for file in files]
+    states = [unpack(file.read_bytes()) for file in files]
     assert torch.equal(*(flat(state["networks"]) for state in states))
     assert torch.equal(*(state["training"]["pools"]["sim"] for state in states))
 
@@ -192,7 +192,3 @@ def test_more_processes_than_graphics_cards_are_refused(monkeypatch: pytest.Monk
     for device in ("cuda:1", "mps"):
         with pytest.raises(DataError, match=r"at most the devices .* 1, got 2"):
             check_fit(options("cut", processes=2), (16, 16), 0, torch.device(device))
-
-
-def _payload(file: Path) -> io.BytesIO:
-    return io.BytesIO(file.read_bytes().split(b"\n", 1)[1])
