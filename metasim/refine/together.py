@@ -49,32 +49,24 @@ def together(training: Training) -> Iterator[None]:
         yield
         return
     before = torch.get_num_threads()
-    with tempfile.TemporaryDirectory() as folder:
-        helpers = []
+    threads = max(1, before // count)
+    with (
+        tempfile.TemporaryDirectory() as name,
+        _helpers(Path(name), count, _task(training, threads)) as helpers,
+    ):
+        torch.set_num_threads(threads)
         try:
-            task = _task(training, max(1, before // count))
-            for rank in range(1, count):
-                helpers.append(_start(Path(folder), rank, count, task))
-            for rank, helper in enumerate(helpers, start=1):
-                assert helper.stdout is not None
-                if not helper.stdout.readline():
-                    raise _ended(Path(folder), rank)
-            torch.set_num_threads(max(1, before // count))
-            try:
-                with _group(Path(folder), 0, count, training.device):
-                    training.join(Processes())
-                    yield
-            except RuntimeError as error:  # which torch raises when another process is gone
-                gone = [rank for rank, one in enumerate(helpers, start=1) if one.poll() is not None]
-                if isinstance(error, torch.OutOfMemoryError) or not gone:
-                    raise
-                raise _ended(Path(folder), gone[0]) from error
+            with _group(Path(name), 0, count, training.device):
+                training.join(Processes())
+                yield
+        except RuntimeError as error:  # which torch raises when another process is gone
+            gone = [rank for rank, one in enumerate(helpers, start=1) if one.poll() is not None]
+            if isinstance(error, torch.OutOfMemoryError) or not gone:
+                raise
+            raise _ended(Path(name), gone[0]) from error
         finally:
             training.join(ALONE)
             torch.set_num_threads(before)
-            for helper in helpers:
-                helper.kill()
-                helper.communicate()
 
 
 def help_out(folder: Path, rank: int, count: int, data: bytes) -> None:
@@ -126,6 +118,24 @@ def _task(training: Training, threads: int) -> bytes:
             "state": training.state_dict(),
         }
     )
+
+
+@contextmanager
+def _helpers(folder: Path, count: int, task: bytes) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Within the block, all processes but the first, which have their task and are ready."""
+    helpers: list[subprocess.Popen[bytes]] = []
+    try:
+        for rank in range(1, count):
+            helpers.append(_start(folder, rank, count, task))
+        for rank, helper in enumerate(helpers, start=1):
+            assert helper.stdout is not None
+            if not helper.stdout.readline():
+                raise _ended(folder, rank)
+        yield helpers
+    finally:
+        for helper in helpers:
+            helper.kill()
+            helper.communicate()
 
 
 def _start(folder: Path, rank: int, count: int, task: bytes) -> subprocess.Popen[bytes]:
