@@ -33,7 +33,8 @@ class Chunk:
     Attributes:
         start: place of the first in the batch.
         stop: place after the last.
-        failures: how often a worker has ended over these scenes, or over more with them.
+        failures: how often a worker has ended over these scenes; for those that a half holds, 1 for
+            all that ended over more with them.
         excused: how often one has, in a way that they may have had no part in.
     """
 
@@ -46,9 +47,10 @@ class Chunk:
         return self.stop - self.start
 
     def halves(self) -> tuple[Chunk, Chunk]:
-        """Both halves of at least two scenes."""
+        """Both halves of at least two scenes, after failures that either may have no part in."""
         middle = (self.start + self.stop) // 2
-        return replace(self, stop=middle), replace(self, start=middle)
+        half = replace(self, failures=1)
+        return replace(half, stop=middle), replace(half, start=middle)
 
 
 class Pace:

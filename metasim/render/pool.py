@@ -24,7 +24,7 @@ from metasim.scene.graph import Scene
 
 __all__ = ["WorkerPool"]
 
-_ENOUGH = 3  # workers that end over a scene, at last alone: twice may be chance
+_ENOUGH = 3  # workers that end over a scene, all but the first over it alone: two may be chance
 
 
 class WorkerPool(Renderer):
@@ -32,8 +32,8 @@ class WorkerPool(Renderer):
 
     A batch is split among them. What is drawn depends neither on how many there are nor on which
     of them draws what. A worker that ends, hangs or grows is replaced, and its chunk is drawn
-    once more, then in halves; a scene that is alone when a third worker ends over it is refused
-    from then on.
+    once more, then in halves; a scene over which three workers have ended, two of them while it
+    was alone, is refused from then on.
 
     One thread at a time can use it; :meth:`stop` and :meth:`close` may be called from another.
 

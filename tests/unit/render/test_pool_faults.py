@@ -110,6 +110,15 @@ def test_faults_of_several_scenes_and_of_all_workers_at_once(hire: Hire, tmp_pat
     np.testing.assert_array_equal(pool.render(batch).images, faultless(batch))
 
 
+def test_what_befalls_a_scene_in_company_does_not_condemn_it_once_it_is_alone(
+    hire: Hire, tmp_path: Path, drawn: Drawn
+) -> None:
+    pool = hire("Shy", notes=str(tmp_path))
+    batch = scenes(100, s60="once:kill")
+    np.testing.assert_array_equal(pool.render(batch).images, faultless(batch))
+    assert (tmp_path / "kill").exists(), "it was in company before, and then ended one alone"
+
+
 @pytest.mark.slow
 def test_workers_killed_from_outside_again_and_again(
     hire: Hire, tmp_path: Path, drawn: Drawn

@@ -227,6 +227,15 @@ class Growing(Troubled):
         return super().render(scenes)
 
 
+class Shy(Troubled):
+    """Ends its process over a scene with a fault in company, and once while that is alone."""
+
+    def render(self, scenes: Sequence[Scene]) -> Rendered:
+        if len(scenes) > 1 and any(scene.nodes[0].attributes for scene in scenes):
+            FAULTS["kill"]()
+        return super().render(scenes)
+
+
 class Isolated(Troubled):
     """Must not live in the user's process."""
 
