@@ -139,6 +139,9 @@ class SimGAN(Trained):
         width: channels of the refiner.
         blocks: of the refiner, each of two convolutions.
         self_regularisation: weight of the mean absolute difference between render and refined.
+        noise: standard deviation, in units of half the range of brightness, of noise on all that
+            the discriminator sees, which so cannot go by the pixels of a plain ground (Sonderby et
+            al., 2017, 1610.04490).
         refiner_warmup: steps of the refiner on that difference alone, before all else.
         discriminator_warmup: steps of the discriminator alone, after that.
         refiner_steps: of the refiner in each step.
@@ -147,17 +150,18 @@ class SimGAN(Trained):
     """
 
     presets: ClassVar = {
-        "quick": {"steps": 1500, "batch_size": 16, "width": 32, "refiner_warmup": 100}
+        "quick": {"steps": 1000, "batch_size": 16, "width": 32, "refiner_warmup": 100}
         | {"discriminator_warmup": 50, "refiner_steps": 1, "learning_rate": 2e-4}
-        | {"history": 512, "self_regularisation": 0.1},
+        | {"history": 512, "self_regularisation": 0.1, "noise": 0.5},
         "paper": {"steps": 10_000, "batch_size": 32, "width": 64, "refiner_warmup": 1000}
         | {"discriminator_warmup": 200, "refiner_steps": 2, "learning_rate": 1e-4}
-        | {"history": 12_800, "self_regularisation": 0.5},
+        | {"history": 12_800, "self_regularisation": 0.5, "noise": 0.0},
     }
     method: Literal["simgan"] = "simgan"
     width: PositiveInt
     blocks: PositiveInt = 4
     self_regularisation: NonNegativeFloat
+    noise: NonNegativeFloat
     refiner_warmup: NonNegativeInt
     discriminator_warmup: NonNegativeInt
     refiner_steps: PositiveInt

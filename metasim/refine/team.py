@@ -31,6 +31,15 @@ class Team:
         part = count // self.size
         return slice(self.rank * part, (self.rank + 1) * part)
 
+    def normal(self, mine: Tensor) -> Tensor:
+        """Standard normal numbers for this process's part (B, ...) of a batch.
+
+        They are drawn for the whole batch, so that they depend on no process's part, and on the
+        processor, whose generator is the one that steps are seeded by.
+        """
+        whole = torch.randn((self.size * len(mine), *mine.shape[1:]))
+        return whole[self.own(len(whole))].to(mine)
+
     def gather(self, images: Tensor) -> Tensor:
         """The whole batch of which these images are a part, in its order; without gradients."""
         return images.detach()

@@ -96,7 +96,7 @@ class SimGANMethod(Method):
         loss = F.l1_loss(refined, sim)
         told = {"self_regularisation": loss}
         if adversarial:
-            told["generator"] = local_cross_entropy(self.discriminator(refined), True)
+            told["generator"] = local_cross_entropy(self._judged(refined), True)
             loss = told["generator"] + self.options.self_regularisation * loss
         optimiser = self.of_refiner if adversarial else self.of_warm_up
         self.descend(optimiser, loss)
@@ -105,11 +105,18 @@ class SimGANMethod(Method):
     def _train_discriminator(self, batch: Batch) -> dict[str, Tensor]:
         with torch.no_grad():
             refined = self.refiner(batch.sim)
-        loss = local_cross_entropy(self.discriminator(batch.real), True) + local_cross_entropy(
-            self.discriminator(self.pooled("refined", refined)), False
+        loss = local_cross_entropy(self._judged(batch.real), True) + local_cross_entropy(
+            self._judged(self.pooled("refined", refined)), False
         )
         self.descend(self.of_discriminator, loss)
         return {"discriminator": loss}
+
+    def _judged(self, images: Tensor) -> Tensor:
+        """What the discriminator makes of images with noise on them."""
+        if self.options.noise:
+            images = images + self.options.noise * self.team.normal(images)
+        judged: Tensor = self.discriminator(images)
+        return judged
 
 
 def local_cross_entropy(judged: Tensor, real: bool) -> Tensor:

@@ -102,9 +102,7 @@ class SPADEMethod(Method):
         if self.encoder is None:
             return None, {}
         mean, log_variance = self.encoder(real)
-        # On the processor, whose generator is the one that steps are seeded by.
-        noise = torch.randn(mean.shape).to(mean)
-        code = mean + (0.5 * log_variance).exp() * noise
+        code = mean + (0.5 * log_variance).exp() * self.team.normal(mean)
         return code, {"divergence": divergence(mean, log_variance)}
 
     def _judge(

@@ -50,11 +50,11 @@ class UNITMethod(Method):
         """Encoders and generators, then the discriminators."""
         sim, real = batch.sim, batch.real
         means = torch.cat([self.encode_sim(sim), self.encode_real(real)])
-        codes = _drawn(means)
+        codes = self._drawn(means)
         rebuilt_sim, simulated = self.make_sim(codes).chunk(2)
         refined, rebuilt_real = self.make_real(codes).chunk(2)
         means_back = torch.cat([self.encode_real(refined), self.encode_sim(simulated)])
-        to_sim, to_real = _drawn(means_back).chunk(2)
+        to_sim, to_real = self._drawn(means_back).chunk(2)
         # All are summed over the domains; a divergence here is the mean of both.
         told = {
             "generator": logistic(self.of_sim(simulated), True)
@@ -76,6 +76,10 @@ class UNITMethod(Method):
         """What the target's generator makes of renders' codes; the condition is not looked at."""
         out: Tensor = self.make_real(self.encode_sim(sim))
         return out
+
+    def _drawn(self, means: Tensor) -> Tensor:
+        """Codes about their means, of one domain's images and then of the other's."""
+        return means + torch.cat([self.team.normal(half) for half in means.chunk(2)])
 
     def _weighted(self, told: dict[str, Tensor]) -> Tensor:
         """The sum of the generators' losses."""
@@ -100,12 +104,6 @@ def code_divergence(means: Tensor) -> Tensor:
         means: (B, C, h, w); the variance is 1.
     """
     return divergence(means) / means[0].numel()
-
-
-def _drawn(means: Tensor) -> Tensor:
-    """Codes about their means."""
-    # On the processor, whose generator is the one that is seeded for each step.
-    return means + torch.randn(means.shape).to(means.device)
 
 
 def _judgement(discriminator: nn.Module, own: Tensor, generated: Tensor) -> Tensor:

@@ -147,6 +147,7 @@ def test_simgan_has_the_published_settings() -> None:
     assert (made.width, made.blocks) == (64, 4)
     assert (made.refiner_warmup, made.discriminator_warmup) == (1000, 200)
     assert (made.refiner_steps, made.discriminator_steps) == (2, 1)
+    assert made.noise == 0
 
 
 def test_pix2pix_has_the_published_settings() -> None:

@@ -75,15 +75,18 @@ def flat(tensors: dict[str, torch.Tensor]) -> torch.Tensor:
 
 @pytest.mark.parametrize(
     "method",
-    [pytest.param("simgan", marks=SLOW), "cyclegan", pytest.param("cut", marks=SLOW)],
+    ["cyclegan", *(pytest.param(name, marks=SLOW) for name in ("simgan", "cut", "unit"))],
 )
 def test_two_processes_do_what_one_does_to_rounding(method: str) -> None:
     alone, shared = training(method), training(method, processes=2)
+    start = flat(alone.method.state_dict())
     alone.run()
     with together(shared):
         shared.run()
     one, other = flat(alone.method.state_dict()), flat(shared.method.state_dict())
-    assert float((one - other).abs().max()) < 1e-3
+    # Where a gradient is next to nothing, Adam makes a whole step of its rounding.
+    assert float((one - other).abs().quantile(0.99)) < 1e-6
+    assert float((one - other).norm()) < 0.1 * float((one - start).norm())
     assert shared.means == pytest.approx(alone.means, rel=1e-3)
     for name, pool in alone.method.pools.items():
         found = shared.method.pools[name].images
@@ -93,7 +96,7 @@ def test_two_processes_do_what_one_does_to_rounding(method: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["unit", "pix2pix", "spade"])  # others: see above
+@pytest.mark.parametrize("method", ["pix2pix", "spade"])  # others: see above
 def test_all_processes_end_with_the_same(method: str) -> None:
     again = []
     for _ in range(2):
