@@ -85,7 +85,7 @@ class Method(nn.Module, ABC):
         self, name: str, weights: Iterable[nn.Parameter], rate: float | None = None
     ) -> torch.optim.Optimizer:
         """An optimiser of the options' settings, or of another learning rate."""
-        # Fused, since networks this small spend as long on passes over their weights as on images.
+        # Fused: one pass over the weights, where several are a good part of a small network's step.
         made = torch.optim.Adam(
             weights, lr=rate or self.settings.learning_rate, betas=self.settings.betas, fused=True
         )

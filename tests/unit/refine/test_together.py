@@ -37,7 +37,8 @@ SMALL: dict[str, dict[str, Any]] = {
 
 
 def options(method: str, **given: Any) -> Trained:
-    settings = {"method": method, "steps": 4, "batch_size": 4, **SMALL[method], **given}
+    few = {"steps": 4, "batch_size": 4, "learning_rate": 1e-4}
+    settings = {"method": method, **few, **SMALL[method], **given}
     made = TypeAdapter[Refine](Refine).validate_python(settings)
     assert isinstance(made, Trained)
     return made
@@ -85,6 +86,7 @@ def test_two_processes_do_what_one_does_to_rounding(method: str) -> None:
         shared.run()
     one, other = flat(alone.method.state_dict()), flat(shared.method.state_dict())
     # Where a gradient is next to nothing, Adam makes a whole step of its rounding.
+    assert float((one - other).abs().max()) < 1e-3
     assert float((one - other).abs().quantile(0.99)) < 1e-6
     assert float((one - other).norm()) < 0.1 * float((one - start).norm())
     assert shared.means == pytest.approx(alone.means, rel=1e-3)
