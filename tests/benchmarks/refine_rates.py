@@ -1,9 +1,10 @@
 """Images per second that each method of refinement trains on, and that its refiner applies to.
 
-Every method has its preset ``quick``, and images of random pixels; what is measured is a whole step
-of all its networks, and the refiner from uint8 to uint8.
+Every method has its preset ``quick`` (``--set`` changes settings of it), and images of random
+pixels; what is measured is a whole step of all its networks, and the refiner from uint8 to uint8.
 
 python -m tests.benchmarks.refine_rates --out results/benchmarks/refine_rates.json
+python -m tests.benchmarks.refine_rates --methods pix2pix --set batch_size=32 --out rates.json
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from pydantic import TypeAdapter
 
 from metasim.progress import Silent
@@ -23,6 +26,7 @@ from metasim.refine.make import make_method
 from metasim.refine.options import Paired, Refine, Trained
 from metasim.refine.refiner import Form
 from metasim.refine.sampling import Domains
+from metasim.refine.together import together
 from metasim.refine.trained import TrainedRefiner
 from metasim.refine.training import Training
 from tests.benchmarks.records import machine, say, spread, table, words, write_json
@@ -35,10 +39,13 @@ class _EnoughError(Exception):
     """The time is over."""
 
 
-def measure(method: str, side: int, threads: int, seconds: float, repeats: int) -> dict[str, Any]:
-    """Train and apply for so many seconds, several times."""
+def measure(
+    method: str, side: int, threads: int, seconds: float, repeats: int, more: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Train and apply for so many seconds, several times, with these settings over the preset's."""
     torch.set_num_threads(threads)
-    options = TypeAdapter[Refine](Refine).validate_python({"method": method, "steps": 10**6})
+    asked = {"method": method, "steps": 10**6, **more}
+    options = TypeAdapter[Refine](Refine).validate_python(asked)
     assert isinstance(options, Trained)
     rng = np.random.default_rng(0)
     sim, real = (rng.integers(0, 256, (_IMAGES, side, side, 3), np.uint8) for _ in range(2))
@@ -49,8 +56,9 @@ def measure(method: str, side: int, threads: int, seconds: float, repeats: int) 
     made = make_method(options, (side, side), channels, seed=0)
     training = Training(made, domains, 0, torch.device("cpu"), Silent())
     training.step = training.method.warm_up  # a warm-up trains fewer networks
-    _train(training, 0.0)  # once, so that all memory is there
-    rates = [_train(training, seconds) * options.batch_size for _ in range(repeats)]
+    with together(training):
+        _train(training, 0.0)  # once, so that all memory is there
+        rates = [_train(training, seconds) * options.batch_size for _ in range(repeats)]
     refiner = TrainedRefiner(
         options, made, Form((side, side), options.condition if told is not None else ())
     )
@@ -65,6 +73,7 @@ def measure(method: str, side: int, threads: int, seconds: float, repeats: int) 
         "method": method,
         "side": side,
         "threads": threads,
+        "set": dict(more),
         "training_images_per_second": rates,
         "applied_images_per_second": applied,
     }
@@ -91,13 +100,17 @@ def main() -> None:
     parser.add_argument("--threads", type=words, default=["1", "2"])
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", dest="more")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
+    more = {
+        key: yaml.safe_load(value) for key, _, value in (one.partition("=") for one in args.more)
+    }
     found = []
     for method in args.methods:
         for side in map(int, args.sides):
             for threads in map(int, args.threads):
-                found.append(measure(method, side, threads, args.seconds, args.repeats))
+                found.append(measure(method, side, threads, args.seconds, args.repeats, more))
                 rate = spread(found[-1]["training_images_per_second"])
                 say(f"{method} {side} px, threads {threads}: {rate} images/s")
     rows = [
