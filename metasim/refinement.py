@@ -20,7 +20,7 @@ from metasim.progress import Progress
 from metasim.refine.conditions import channels, conditions
 from metasim.refine.gate import Judged
 from metasim.refine.make import check_fit
-from metasim.refine.measures import measures
+from metasim.refine.measures import farther, measures
 from metasim.refine.options import Condition, Paired, Refine
 from metasim.refine.questions import Examiner, Labelled, calibrated
 from metasim.refine.refiner import Form, Refiner
@@ -144,7 +144,7 @@ class Refinement:
         if stage.images_per_second is not None:
             told["images_per_second"] = stage.images_per_second
         told |= self._judged(refiner, learned, scenes, extractor, held_out)
-        told["problems"] += _gate_problems(told["gate"], told["judged"])
+        told["problems"] += _gate_problems(told["gate"], told["judged"]) + farther(told)
         return told
 
     # --- what it learns from ---------------------------------------------------------------

@@ -21,7 +21,7 @@ from metasim.refine.base import Form, Refiner
 from metasim.refine.export import export_refiner
 from metasim.refine.folders import Folders, read_folders
 from metasim.refine.make import check_fit
-from metasim.refine.measures import measures, similarity
+from metasim.refine.measures import farther, measures, similarity
 from metasim.refine.options import Paired, Refine
 from metasim.refine.outputs import Outputs, outputs_for
 from metasim.refine.pairs import refine_pairs
@@ -124,14 +124,15 @@ def translate(
                 refine_pairs(refiner, folders, outputs, progress)
             else:
                 _refine_all(refiner, folders, outputs, progress)
+            measured = _measured(folders, outputs, seed)
             summary: dict[str, Any] = {
                 "method": options.method,
                 "images": len(names),
                 "steps": stage.steps,
                 "training_seconds": round(stage.seconds, 3),
                 "seconds": round(time.monotonic() - began, 3),
-                "problems": stage.problems,
-                **_measured(folders, outputs, seed),
+                "problems": stage.problems + (farther(measured) if "fid" in measured else []),
+                **measured,
                 "provenance": collect(),
             }
             if stage.images_per_second is not None:

@@ -13,7 +13,7 @@ _MEMORY = 0.98  # of the running mean, at each step
 _BEGINNING = 50  # steps, after which the discriminator's loss is what it is compared with
 _WON = 0.02  # of that loss: the discriminator tells all apart, and the refiner learns nothing
 _PATIENCE = 200  # steps in a row
-_ALIKE = 0.1  # of the renders' variety: the refined are all the same
+_ALIKE = 0.25  # of the variety of renders or target images: the refined are all the same
 
 
 class Health:
@@ -48,15 +48,22 @@ class Health:
             "nothing: lower learning_rate, or train it fewer steps"
         )
 
-    def compare(self, number: int, sim: Tensor, refined: Tensor) -> list[str]:
-        """Take note of what becomes of renders (B, 3, H, W); the problems that are new."""
-        variety = _variety(sim)
-        if len(sim) < 2 or variety == 0 or _variety(refined) >= _ALIKE * variety:
+    def compare(self, number: int, sim: Tensor, refined: Tensor, real: Tensor) -> list[str]:
+        """Take note of what becomes of renders; the problems that are new.
+
+        Args:
+            number: of the step.
+            sim: (B, 3, H, W), renders.
+            refined: (B, 3, H, W), what became of them.
+            real: (B, 3, H, W), target images.
+        """
+        found, before, wanted = map(_variety, (refined, sim, real))
+        if found >= _ALIKE * min(before, wanted):
             return []
         return self._tell(
-            f"refined images are all alike at step {number} (they vary by {_variety(refined):.2g}, "
-            f"renders by {variety:.2g}): lower learning_rate, or raise the weight that holds them "
-            "to their renders"
+            f"refined images are all alike at step {number} (they vary by {found:.2g}, renders by "
+            f"{before:.2g}, target images by {wanted:.2g}): lower learning_rate, raise the weight "
+            "that holds them to their renders, or try another method"
         )
 
     def _tell(self, problem: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -20,7 +20,14 @@ from metasim.learn.features.base import channels_first
 from metasim.learn.initial import initial_weights
 from metasim.refine.tensors import to_tensor
 
-__all__ = ["KernelDistance", "frechet_distance", "kernel_distance", "measures", "similarity"]
+__all__ = [
+    "KernelDistance",
+    "farther",
+    "frechet_distance",
+    "kernel_distance",
+    "measures",
+    "similarity",
+]
 
 _CHUNK = 64
 _WIDTH = 64  # features, which a few hundred images tell the covariances of
@@ -158,6 +165,21 @@ def measures(
         found[f"mmd{name}"] = float(mmd2(given.double(), wanted.double(), RBF([scale])))
     found["ssim"] = float(similarity(refined, plain).mean())
     return found
+
+
+def farther(found: Mapping[str, float]) -> list[str]:
+    """What is wrong where FID and KID both say that refining led away from the target, for people.
+
+    Args:
+        found: what :func:`measures` gave.
+    """
+    if any(found[name] <= found[f"{name}_unrefined"] for name in ("fid", "kid")):
+        return []
+    return [
+        "refined images are farther from the target's than plain renders (FID "
+        f"{found['fid']:.4g}, before {found['fid_unrefined']:.4g}; KID {found['kid']:.4g}, before "
+        f"{found['kid_unrefined']:.4g}): look at them, and try more steps or another method"
+    ]
 
 
 class _Given(nn.Module):

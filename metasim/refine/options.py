@@ -386,17 +386,18 @@ class SPADE(Paired):
         perceptual: weight of the difference between VGG19's features, which needs ``weights``.
         divergence: weight of the style codes' distance from a normal distribution.
         style: width of the style code that an encoder reads from a target image; 0 is without.
+        noise: standard deviation, in units of half the range of brightness, of noise on all images
+            that the discriminators see, which so cannot go by single pixels of a ground.
         weights: a state dict of VGG19.
     """
 
     presets: ClassVar = {
         "quick": {"steps": 1000, "batch_size": 8, "width": 8, "hidden": 32, "halvings": 3}
-        | {"layers": 3, "perceptual": 0.0, "style": 0},
+        | {"layers": 3, "perceptual": 0.0, "style": 0, "noise": 0.2, "learning_rate": 4e-4},
         "paper": {"steps": 400_000, "batch_size": 32, "width": 64, "hidden": 128, "halvings": 5}
-        | {"layers": 4, "perceptual": 10.0, "style": 256},
+        | {"layers": 4, "perceptual": 10.0, "style": 256, "noise": 0.0, "learning_rate": 1e-4},
     }
     method: Literal["spade"] = "spade"
-    learning_rate: PositiveFloat = 1e-4
     betas: Annotated[tuple[Moment, Moment], _FROM_LIST] = (0.0, 0.9)
     condition: Annotated[tuple[Condition, ...], _FROM_LIST] = ("classes", "edges")
     render: bool = False
@@ -410,6 +411,7 @@ class SPADE(Paired):
     perceptual: NonNegativeFloat
     divergence: NonNegativeFloat = 0.05
     style: NonNegativeInt
+    noise: NonNegativeFloat
     weights: Path | None = None
 
 

@@ -137,7 +137,7 @@ class Training:
         if self.step % _TOLD == _TOLD - 1:
             with torch.no_grad():
                 refined = self.method.eval().refine(batch.sim, batch.condition)
-            problems += self.health.compare(self.step, batch.sim, refined)
+            problems += self.health.compare(self.step, batch.sim, refined, batch.real)
             self.progress.advance(self.step + 1, **self.means)
         for problem in problems:
             self.progress.log(problem)

@@ -29,7 +29,7 @@ from metasim.learn.initial import initial_weights
 from metasim.learn.task import TaskNetwork, train_task_network
 from metasim.progress import Silent
 from metasim.rng import derive, stream
-from tests.benchmarks.commands import file_of, settings_of, train
+from tests.benchmarks.commands import file_of, settings_argument, settings_of, train
 from tests.benchmarks.records import Records, machine, say, seeds, spread, table, words
 
 SOURCES = "prior,tuned,paper,truth"
@@ -128,7 +128,7 @@ def main() -> None:
     parser.add_argument("--test-count", type=int, default=2000)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--classifiers", type=int, default=4, help="the mean of so many counts")
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", dest="more")
+    settings_argument(parser)
     parser.add_argument("--out", type=Path, required=True, help="JSON lines, appended to")
     args = parser.parse_args()
     keys = ("name", "source", "seed", "glyphs", "count", "epochs", "classifiers", "set")

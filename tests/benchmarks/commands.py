@@ -91,10 +91,17 @@ def run_arguments(description: str | None, count: str) -> argparse.ArgumentParse
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--seeds", type=seeds, default=seeds(count))
     parser.add_argument("--glyphs", default="digits", help="digits, or a folder")
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", dest="more")
+    settings_argument(parser)
     parser.add_argument("--runs", type=Path, help="keep the runs here (default: thrown away)")
     parser.add_argument("--out", type=Path, required=True, help="JSON lines, appended to")
     return parser
+
+
+def settings_argument(parser: argparse.ArgumentParser) -> None:
+    """``--set KEY=VALUE ...``, which may be given several times."""
+    parser.add_argument(
+        "--set", nargs="*", default=[], metavar="KEY=VALUE", dest="more", action="extend"
+    )
 
 
 def measure_once(

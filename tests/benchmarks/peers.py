@@ -28,7 +28,7 @@ from metasim.learn.gradients.make import choose
 from metasim.learn.options import SPSA, FiniteDifference
 from metasim.learn.preparation import Prepared
 from metasim.learn.trainer import Trainer
-from tests.benchmarks.commands import file_of
+from tests.benchmarks.commands import file_of, settings_argument
 from tests.benchmarks.peers_figure import draw
 from tests.benchmarks.prepared import Bench, changed, load_bench
 from tests.benchmarks.records import Records, machine, say, seeds, table, words
@@ -202,7 +202,7 @@ def main() -> None:
     parser.add_argument("--glyphs", default="digits")
     parser.add_argument("--budgets", type=words, default=words(BUDGETS))
     parser.add_argument("--batch", type=int, default=128, help="renders of one evaluation")
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", dest="more")
+    settings_argument(parser)
     parser.add_argument("--figure", type=Path, help="a PNG, such as assets/figures/peers.png")
     parser.add_argument("--out", type=Path, required=True, help="JSON lines, appended to")
     args = parser.parse_args()

@@ -29,6 +29,7 @@ from metasim.refine.sampling import Domains
 from metasim.refine.together import together
 from metasim.refine.trained import TrainedRefiner
 from metasim.refine.training import Training
+from tests.benchmarks.commands import settings_argument
 from tests.benchmarks.records import machine, say, spread, table, words, write_json
 
 METHODS = "simgan,cyclegan,cut,unit,pix2pix,spade"
@@ -100,7 +101,7 @@ def main() -> None:
     parser.add_argument("--threads", type=words, default=["1", "2"])
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", dest="more")
+    settings_argument(parser)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     more = {

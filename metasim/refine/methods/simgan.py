@@ -113,9 +113,7 @@ class SimGANMethod(Method):
 
     def _judged(self, images: Tensor) -> Tensor:
         """What the discriminator makes of images with noise on them."""
-        if self.options.noise:
-            images = images + self.options.noise * self.team.normal(images)
-        judged: Tensor = self.discriminator(images)
+        judged: Tensor = self.discriminator(self.noisy(images, self.options.noise))
         return judged
 
 

@@ -7,7 +7,13 @@ from scipy.linalg import sqrtm
 from torch import Tensor
 
 from metasim.errors import DataError
-from metasim.refine.measures import frechet_distance, kernel_distance, measures, similarity
+from metasim.refine.measures import (
+    farther,
+    frechet_distance,
+    kernel_distance,
+    measures,
+    similarity,
+)
 
 
 def sample(count: int, width: int, seed: int, shift: float = 0.0, scale: float = 1.0) -> Tensor:
@@ -99,3 +105,14 @@ def test_refined_images_that_look_like_the_target_s_are_nearer_and_the_same_are_
     assert same["ssim"] == pytest.approx(1)
     assert same["fid"] == same["fid_unrefined"] == better["fid_unrefined"]
     assert same["kid_unrefined"] < 100  # features on a scale of their own would give millions
+
+
+def test_refining_that_leads_away_from_the_target_is_told() -> None:
+    rng = np.random.default_rng(0)
+    near, real, far = (
+        (start + rng.integers(0, 100, (40, 16, 16, 3))).astype(np.uint8) for start in (20, 0, 150)
+    )
+    (problem,) = farther(measures(near, far, real, seed=0))
+    assert problem.startswith("refined images are farther from the target's than plain renders")
+    assert not farther(measures(far, near, real, seed=0))
+    assert not farther(measures(near, near, real, seed=0)), "not changed is not farther"

@@ -188,11 +188,18 @@ def test_a_discriminator_that_is_still_unsure_is_not(losses: list[float]) -> Non
 def test_refined_images_that_are_all_alike_are_told_once() -> None:
     sim = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     health = Health()
-    assert not health.compare(49, sim, -sim)
-    (problem,) = health.compare(99, sim, sim[:1].expand(4, -1, -1, -1))
+    assert not health.compare(49, sim, -sim, sim)
+    (problem,) = health.compare(99, sim, sim[:1].expand(4, -1, -1, -1), sim)
     assert "all alike at step 99" in problem
-    assert not health.compare(149, sim, sim[:1].expand(4, -1, -1, -1))
+    assert not health.compare(149, sim, sim[:1].expand(4, -1, -1, -1), sim)
     assert health.problems == [problem]
+
+
+def test_refined_images_vary_enough_where_they_do_as_much_as_target_images() -> None:
+    sim = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert not Health().compare(49, sim, 0.2 * sim, 0.2 * sim), "a target of little contrast"
+    assert Health().compare(49, 0.2 * sim, 0.02 * sim, sim), "both vary more"
+    assert not Health().compare(49, sim[:1], sim[:1], sim[:1]), "one image varies by nothing"
 
 
 def test_health_goes_on_as_it_was() -> None:
