@@ -138,6 +138,8 @@ class SimGAN(Trained):
     Attributes:
         width: channels of the refiner.
         blocks: of the refiner, each of two convolutions.
+        residual: whether what the refiner makes is added to the render, and is nothing at
+            first: for looks that differ little, whose colours and details stay.
         self_regularisation: weight of the mean absolute difference between render and refined.
         noise: standard deviation, in units of half the range of brightness, of noise on all that
             the discriminator sees, which so cannot go by the pixels of a plain ground (Sonderby et
@@ -160,6 +162,7 @@ class SimGAN(Trained):
     method: Literal["simgan"] = "simgan"
     width: PositiveInt
     blocks: PositiveInt = 4
+    residual: bool = False
     self_regularisation: NonNegativeFloat
     noise: NonNegativeFloat
     refiner_warmup: NonNegativeInt
@@ -175,6 +178,8 @@ class CycleGAN(Trained):
     Attributes:
         width: channels of the generators' first layer.
         blocks: residual ones of each generator.
+        residual: whether what the generators make is added to the render, and is nothing at
+            first: for looks that differ little, whose colours and details stay.
         discriminator_width: channels of the discriminators' first layer.
         layers: of the discriminators with a stride of two.
         cycle: weight of what is left of an image after there and back again, mean absolute.
@@ -206,6 +211,7 @@ class CycleGAN(Trained):
     method: Literal["cyclegan"] = "cyclegan"
     width: PositiveInt
     blocks: PositiveInt
+    residual: bool = False
     discriminator_width: PositiveInt
     layers: PositiveInt
     cycle: NonNegativeFloat = 10.0
@@ -221,6 +227,8 @@ class CUT(Trained):
     Attributes:
         width: channels of the generator's first layer.
         blocks: residual ones of the generator.
+        residual: whether what the generator makes is added to the render, and is nothing at
+            first: for looks that differ little, whose colours and details stay.
         discriminator_width: channels of the discriminator's first layer.
         layers: of the discriminator with a stride of two.
         nce: weight of the contrast between patches.
@@ -256,6 +264,7 @@ class CUT(Trained):
     method: Literal["cut"] = "cut"
     width: PositiveInt
     blocks: PositiveInt
+    residual: bool = False
     discriminator_width: PositiveInt
     layers: PositiveInt
     nce: NonNegativeFloat = 1.0

@@ -33,7 +33,7 @@ class CUTMethod(Method):
         check_quarters(size)
         check_patches(size, options.layers)
         self.options = options
-        self.generator = ResnetGenerator(options.width, options.blocks)
+        self.generator = ResnetGenerator(options.width, options.blocks, options.residual)
         self.discriminator = PatchDiscriminator(options.discriminator_width, options.layers)
         compared = _compared(options.width, options.blocks)
         self.compared = tuple(compared)

@@ -34,7 +34,7 @@ class CycleGANMethod(Method):
         check_patches(size, options.layers)
         self.options = options
         self.to_real, self.to_sim = (
-            ResnetGenerator(options.width, options.blocks) for _ in range(2)
+            ResnetGenerator(options.width, options.blocks, options.residual) for _ in range(2)
         )
         self.of_real, self.of_sim = (
             PatchDiscriminator(options.discriminator_width, options.layers) for _ in range(2)

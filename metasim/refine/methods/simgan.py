@@ -57,7 +57,7 @@ class SimGANMethod(Method):
     def __init__(self, options: SimGAN, size: tuple[int, int]) -> None:
         super().__init__(options)
         self.options = options
-        self.refiner = Refiner(options.width, options.blocks)
+        self.refiner = Refiner(options.width, options.blocks, options.residual)
         self.discriminator = LocalDiscriminator()
         # The warm-up has an optimiser of its own: its gradients are much smaller, and running
         # averages of them would make the first adversarial steps many times too large.

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Dropout", "Norm", "ResidualBlock", "initialise", "instance_norm"]
+__all__ = ["Dropout", "Norm", "ResidualBlock", "added", "initialise", "instance_norm", "silence"]
 
 Mode = Literal["zeros", "reflect", "replicate", "circular"]
 
@@ -58,6 +58,21 @@ class ResidualBlock(nn.Module):
         """(B, C, H, W) to the same."""
         out: Tensor = self.last(maps + self.layers(maps))
         return out
+
+
+def added(change: Tensor, images: Tensor) -> Tensor:
+    """Images (B, C, H, W) from -1 to 1 with a change from -1 to 1 on them, which can reach all.
+
+    What lies beyond -1 and 1 is not cut off, so that gradients flow; a discriminator sees it.
+    """
+    return images + 2 * change
+
+
+def silence(layer: nn.Conv2d) -> None:
+    """Have a network's last layer begin with 0 everywhere."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
 
 
 def initialise(network: nn.Module, deviation: float = 0.02) -> None:

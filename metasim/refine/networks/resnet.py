@@ -7,7 +7,13 @@ from collections.abc import Collection
 from torch import Tensor, nn
 
 from metasim.errors import DataError
-from metasim.refine.networks.layers import ResidualBlock, initialise, instance_norm
+from metasim.refine.networks.layers import (
+    ResidualBlock,
+    added,
+    initialise,
+    instance_norm,
+    silence,
+)
 
 __all__ = ["ResnetGenerator", "check_quarters"]
 
@@ -18,13 +24,15 @@ class ResnetGenerator(nn.Module):
     Args:
         width: channels of the first layer.
         blocks: residual ones.
-        channels: of the images that come in.
+        residual: whether what it makes is added to the images, and is nothing at first. Colours
+            then stay, which normalising each image loses where all have the same layout.
     """
 
-    def __init__(self, width: int, blocks: int, channels: int = 3) -> None:
+    def __init__(self, width: int, blocks: int, residual: bool = False) -> None:
         super().__init__()
+        self.residual = residual
         layers: list[nn.Module] = [
-            nn.Conv2d(channels, width, 7, 1, 3, padding_mode="reflect"),
+            nn.Conv2d(3, width, 7, 1, 3, padding_mode="reflect"),
             instance_norm(width),
             nn.ReLU(),
         ]
@@ -41,15 +49,18 @@ class ResnetGenerator(nn.Module):
                 instance_norm(width * factor // 2),
                 nn.ReLU(),
             ]
-        layers += [nn.Conv2d(width, 3, 7, 1, 3, padding_mode="reflect"), nn.Tanh()]
-        self.layers = nn.ModuleList(layers)
+        last = nn.Conv2d(width, 3, 7, 1, 3, padding_mode="reflect")
+        self.layers = nn.ModuleList([*layers, last, nn.Tanh()])
         initialise(self)
+        if residual:
+            silence(last)
 
     def forward(self, images: Tensor) -> Tensor:
         """Translate images."""
+        maps = images
         for layer in self.layers:
-            images = layer(images)
-        return images
+            maps = layer(maps)
+        return added(maps, images) if self.residual else maps
 
     def features(self, images: Tensor, places: Collection[int]) -> list[Tensor]:
         """What some layers give, in order; 0 is the image, n what the n-th layer gives."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from metasim.refine.networks.layers import ResidualBlock
+from metasim.refine.networks.layers import ResidualBlock, added, silence
 
 __all__ = ["LocalDiscriminator", "Refiner"]
 
@@ -18,22 +18,26 @@ class Refiner(nn.Module):
     Args:
         width: channels of all layers.
         blocks: residual ones, of two convolutions each.
+        residual: whether what it makes is added to the images, and is nothing at first.
     """
 
-    def __init__(self, width: int, blocks: int) -> None:
+    def __init__(self, width: int, blocks: int, residual: bool = False) -> None:
         super().__init__()
+        self.residual = residual
         self.layers = nn.Sequential(
             nn.Conv2d(3, width, 3, 1, 1, padding_mode="reflect"),
             nn.ReLU(),
             *(ResidualBlock(width, None, last=True) for _ in range(blocks)),
-            nn.Conv2d(width, 3, 1),
+            last := nn.Conv2d(width, 3, 1),
             nn.Tanh(),
         )
+        if residual:
+            silence(last)
 
     def forward(self, images: Tensor) -> Tensor:
         """Refine images."""
-        refined: Tensor = self.layers(images)
-        return refined
+        made: Tensor = self.layers(images)
+        return added(made, images) if self.residual else made
 
 
 class LocalDiscriminator(nn.Module):
