@@ -122,8 +122,10 @@ def _rounds(
         progress.log(f"round {number} of {rounds}")
         earlier = run.earlier(number)
         earlier.path.mkdir(exist_ok=True)
+        earlier.write_config(run.read_config())  # its figures and its report tell of it
         session = Session(experiment, earlier, drawn, progress, plain=renderer, top=run)
         told.append(session.carry_out())
+        _write_report(earlier, f"go on with: metasim train --resume {run.path}")
         drawn = RefinedRenderer(renderer, read_refiner(earlier.refiner_path))
     if told:
         progress.log(f"round {rounds} of {rounds}")
@@ -133,11 +135,16 @@ def _rounds(
 
 def _reported(run: RunDir, summary: dict[str, Any]) -> dict[str, Any]:
     """What a complete run answers, its report written."""
-    again = f"the run is complete; write its report with: metasim report {run.path}"
-    told = f"stopped while the report was written, {again}"
-    with _telling_of(run), interruptible(lambda: told):
-        write_report(run)
+    with _telling_of(run):
+        _write_report(run, f"the run is complete; write its report with: metasim report {run.path}")
     return {"run": str(run.path), **summary}
+
+
+def _write_report(run: RunDir, again: str) -> None:
+    """Write a report; who stops that is told how to go on."""
+    told = f"stopped while the report was written, {again}"
+    with interruptible(lambda: told):
+        write_report(run)
 
 
 @contextmanager

@@ -174,8 +174,13 @@ def refuse_edited_config(run: RunDir) -> None:
     """Refuse a run whose configuration is not what it began with.
 
     Raises:
-        RunError: when it was edited.
+        RunError: when it was edited, or the directory is of one round of a run.
     """
+    if run.whole is not None:
+        raise RunError(
+            f"{run.path} must be a run, but is one round of the run {run.whole.path}, which goes "
+            "on and makes datasets as a whole; give that"
+        )
     written = run.read_provenance().get("config")
     if written is not None and digest(run.read_config_bytes()) != written:
         raise RunError(

@@ -33,6 +33,7 @@ __all__ = ["RunDir"]
 
 _CHECKPOINT = re.compile(r"step-(\d{8,})\.pt")
 _GRID = "grid.png"
+_ROUND = "round-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,13 @@ class RunDir(RunFolder):
 
     def earlier(self, number: int) -> RunDir:
         """The round ``number`` of its learning and refining, from 1; the last is the run itself."""
-        return RunDir(self.path / f"round-{number}")
+        return RunDir(self.path / f"{_ROUND}{number}")
+
+    @property
+    def whole(self) -> RunDir | None:
+        """The run that this is a round of, where it is one."""
+        above = RunDir(self.path.resolve().parent)
+        return above if self.path.name.startswith(_ROUND) and above.config_path.is_file() else None
 
     @property
     def _provenance_path(self) -> Path:

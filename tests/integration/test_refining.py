@@ -145,7 +145,8 @@ def test_a_run_that_did_not_refine_says_so(metasim: Command, tmp_path: Path, ref
 def test_rounds_learn_from_refined_images(metasim: Command, tmp_path: Path) -> None:
     settings = {
         "editor": {"use": "parametric", "warmup_steps": 20},
-        "training": {"max_renders": 600, "restarts": 0, "batch_size": 32, "warm_start": False},
+        "training": {"max_renders": 600, "restarts": 0, "batch_size": 32, "warm_start": False}
+        | {"images_every": 1},  # pictures and figures on the way, in each round
         "gradient": {"use": "score_function"},
         "refine": SMALL | {"rounds": 2, "steps": 10},
     }
@@ -160,6 +161,17 @@ def test_rounds_learn_from_refined_images(metasim: Command, tmp_path: Path) -> N
     # What the second round learned from was refined: its first images differ from the first's.
     grids = [r.grids()["first"].read_bytes() for r in (run.earlier(1), run)]
     assert grids[0] != grids[1]
+    # A round before the last can be looked at, and is no run of its own.
+    assert run.earlier(1).report_path.is_file()
+    one = run.earlier(1).path
+    assert metasim("report", one).code == 0
+    for refused in (
+        ("train", "--resume", one),
+        ("generate", one, "--count", "2", "--out", tmp_path / "d"),
+    ):
+        answer = metasim(*refused)
+        assert answer.code == 2
+        assert f"one round of the run {run.path}" in answer.err
 
 
 class Impatient(Silent):
