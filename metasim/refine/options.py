@@ -66,7 +66,8 @@ class RefineOptions(Options):
         preset: which settings hold where none is given.
         renders: of an experiment's scenes, that are learned from.
         judged: fresh renders of them, that the gate and the measures look at.
-        wrong_passes: the share of wrong labels that each question of the gate may let pass.
+        wrong_passes: the share of wrong labels that each question of the gate may let pass; where
+            scenes differ widely, less makes it stricter.
         rounds: how often an experiment's scenes are learned and then refined. From the second
             time on they are learned from refined images.
     """
