@@ -101,13 +101,10 @@ class Method(nn.Module, ABC):
         swapped = self.pools[name].swap(self.team.gather(images))
         return swapped[self.team.own(len(swapped))]
 
-    def noisy(self, images: Tensor, deviation: float) -> Tensor:
-        """Images with normal noise of that standard deviation on them, for a discriminator.
-
-        It so cannot go by single pixels where one domain has noise of its own, which no generator
-        can make of what it is given (instance noise; Sonderby et al., 2017, 1610.04490).
-        """
-        return images + deviation * self.team.normal(images) if deviation else images
+    def noisy(self, images: Tensor) -> Tensor:
+        """Images with normal noise of the options' standard deviation, for a discriminator."""
+        noise = self.settings.noise
+        return images + noise * self.team.normal(images) if noise else images
 
     def training_state(self) -> dict[str, Any]:
         """What a next step needs beside the networks' weights, copied."""

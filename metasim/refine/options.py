@@ -113,6 +113,10 @@ class Trained(RefineOptions):
         processes: that share each batch, and so divide ``batch_size``: each has a graphics card of
             its own, or its share of the processor's threads. They draw the same random numbers,
             and batch norm sees the images of one process alone.
+        noise: standard deviation, in units of half the range of brightness, of noise on all images
+            that a discriminator sees. It then cannot go by single pixels, where one domain has
+            noise of its own that no generator can make (instance noise; Sonderby et al., 2017,
+            1610.04490).
     """
 
     steps: PositiveInt
@@ -122,6 +126,7 @@ class Trained(RefineOptions):
     decay: Share = 0.5
     precision: Literal["full", "mixed"] = "full"
     processes: PositiveInt = 1
+    noise: NonNegativeFloat = 0.0
 
     @model_validator(mode="after")
     def _equal_parts(self) -> Self:
@@ -142,9 +147,6 @@ class SimGAN(Trained):
         residual: whether what the refiner makes is added to the render, and is nothing at
             first: for looks that differ little, whose colours and details stay.
         self_regularisation: weight of the mean absolute difference between render and refined.
-        noise: standard deviation, in units of half the range of brightness, of noise on all that
-            the discriminator sees, which so cannot go by the pixels of a plain ground (Sonderby et
-            al., 2017, 1610.04490).
         refiner_warmup: steps of the refiner on that difference alone, before all else.
         discriminator_warmup: steps of the discriminator alone, after that.
         refiner_steps: of the refiner in each step.
@@ -158,14 +160,13 @@ class SimGAN(Trained):
         | {"history": 512, "self_regularisation": 0.1, "noise": 0.5},
         "paper": {"steps": 10_000, "batch_size": 32, "width": 64, "refiner_warmup": 1000}
         | {"discriminator_warmup": 200, "refiner_steps": 2, "learning_rate": 1e-4}
-        | {"history": 12_800, "self_regularisation": 0.5, "noise": 0.0},
+        | {"history": 12_800, "self_regularisation": 0.5},
     }
     method: Literal["simgan"] = "simgan"
     width: PositiveInt
     blocks: PositiveInt = 4
     residual: bool = False
     self_regularisation: NonNegativeFloat
-    noise: NonNegativeFloat
     refiner_warmup: NonNegativeInt
     discriminator_warmup: NonNegativeInt
     refiner_steps: PositiveInt
@@ -396,8 +397,6 @@ class SPADE(Paired):
         perceptual: weight of the difference between VGG19's features, which needs ``weights``.
         divergence: weight of the style codes' distance from a normal distribution.
         style: width of the style code that an encoder reads from a target image; 0 is without.
-        noise: standard deviation, in units of half the range of brightness, of noise on all images
-            that the discriminators see, which so cannot go by single pixels of a ground.
         weights: a state dict of VGG19.
     """
 
@@ -405,7 +404,7 @@ class SPADE(Paired):
         "quick": {"steps": 1000, "batch_size": 8, "width": 8, "hidden": 32, "halvings": 3}
         | {"layers": 3, "perceptual": 0.0, "style": 0, "noise": 0.2, "learning_rate": 4e-4},
         "paper": {"steps": 400_000, "batch_size": 32, "width": 64, "hidden": 128, "halvings": 5}
-        | {"layers": 4, "perceptual": 10.0, "style": 256, "noise": 0.0, "learning_rate": 1e-4},
+        | {"layers": 4, "perceptual": 10.0, "style": 256, "learning_rate": 1e-4},
     }
     method: Literal["spade"] = "spade"
     betas: Annotated[tuple[Moment, Moment], _FROM_LIST] = (0.0, 0.9)
@@ -421,7 +420,6 @@ class SPADE(Paired):
     perceptual: NonNegativeFloat
     divergence: NonNegativeFloat = 0.05
     style: NonNegativeInt
-    noise: NonNegativeFloat
     weights: Path | None = None
 
 

@@ -50,13 +50,13 @@ class CUTMethod(Method):
         mirrored = options.flip and bool(torch.rand(()) < 0.5)
         translated = _mirror(self.generator(_mirror(images, mirrored)), mirrored)
         refined = translated[: len(batch.sim)]
-        adversarial = least_squares(self.discriminator(refined), True)
+        adversarial = least_squares(self.discriminator(self.noisy(refined)), True)
         # As many images of each domain: the mean of both is that of all.
         nce = self._contrast(images, translated, mirrored).view(-1, len(batch.sim)).mean(1)
         self.descend(self.of_generator, adversarial + options.nce * nce.mean())
         judged = 0.5 * (
-            least_squares(self.discriminator(batch.real), True)
-            + least_squares(self.discriminator(refined.detach()), False)
+            least_squares(self.discriminator(self.noisy(batch.real)), True)
+            + least_squares(self.discriminator(self.noisy(refined.detach())), False)
         )
         self.descend(self.of_discriminator, judged)
         told = {"generator": adversarial, "discriminator": judged}

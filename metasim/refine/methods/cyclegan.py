@@ -52,8 +52,8 @@ class CycleGANMethod(Method):
         sim, real = batch.sim, batch.real
         refined, simulated = self.to_real(sim), self.to_sim(real)
         options = self.options
-        adversarial = least_squares(self.of_real(refined), True) + least_squares(
-            self.of_sim(simulated), True
+        adversarial = least_squares(self.of_real(self.noisy(refined)), True) + least_squares(
+            self.of_sim(self.noisy(simulated)), True
         )
         cycle = F.l1_loss(self.to_sim(refined), sim) + F.l1_loss(self.to_real(simulated), real)
         loss = adversarial + options.cycle * cycle
@@ -64,8 +64,8 @@ class CycleGANMethod(Method):
             told["identity"] = identity
         self.descend(self.generators, loss)
         judged = 0.5 * (
-            _judgement(self.of_real, real, self.pooled("real", refined))
-            + _judgement(self.of_sim, sim, self.pooled("sim", simulated))
+            self._judgement(self.of_real, real, self.pooled("real", refined))
+            + self._judgement(self.of_sim, sim, self.pooled("sim", simulated))
         )
         self.descend(self.discriminators, judged)
         told["discriminator"] = judged
@@ -76,7 +76,9 @@ class CycleGANMethod(Method):
         out: Tensor = self.to_real(sim)
         return out
 
-
-def _judgement(discriminator: nn.Module, real: Tensor, generated: Tensor) -> Tensor:
-    """A discriminator's loss on images of its domain and on generated ones."""
-    return least_squares(discriminator(real), True) + least_squares(discriminator(generated), False)
+    def _judgement(self, discriminator: nn.Module, own: Tensor, generated: Tensor) -> Tensor:
+        """A discriminator's loss on images of its domain and on generated ones."""
+        judged = discriminator(self.noisy(own))
+        return least_squares(judged, True) + least_squares(
+            discriminator(self.noisy(generated)), False
+        )

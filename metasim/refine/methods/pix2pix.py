@@ -70,5 +70,5 @@ class Pix2PixMethod(Method):
 
     def _judge(self, given: Tensor, images: Tensor) -> Tensor:
         """Judgements (B, 1, h, w) of images, for what they are made of."""
-        judged: Tensor = self.discriminator(torch.cat([given, images], 1))
+        judged: Tensor = self.discriminator(torch.cat([given, self.noisy(images)], 1))
         return judged

@@ -113,7 +113,7 @@ class SimGANMethod(Method):
 
     def _judged(self, images: Tensor) -> Tensor:
         """What the discriminator makes of images with noise on them."""
-        judged: Tensor = self.discriminator(self.noisy(images, self.options.noise))
+        judged: Tensor = self.discriminator(self.noisy(images))
         return judged
 
 

@@ -112,8 +112,7 @@ class SPADEMethod(Method):
 
         They go through them together, since spectral norm changes the weights with each use.
         """
-        noise = self.options.noise
-        refined, real = self.noisy(refined, noise), self.noisy(real, noise)
+        refined, real = self.noisy(refined), self.noisy(real)
         images = torch.cat([torch.cat([given, refined], 1), torch.cat([given, real], 1)])
         pairs = [[maps.chunk(2) for maps in layers] for layers in self.discriminator(images)]
         return [[a for a, _ in one] for one in pairs], [[b for _, b in one] for one in pairs]

@@ -57,8 +57,8 @@ class UNITMethod(Method):
         to_sim, to_real = self._drawn(means_back).chunk(2)
         # All are summed over the domains; a divergence here is the mean of both.
         told = {
-            "generator": logistic(self.of_sim(simulated), True)
-            + logistic(self.of_real(refined), True),
+            "generator": logistic(self.of_sim(self.noisy(simulated)), True)
+            + logistic(self.of_real(self.noisy(refined)), True),
             "reconstruction": F.l1_loss(rebuilt_sim, sim) + F.l1_loss(rebuilt_real, real),
             "divergence": 2 * code_divergence(means),
             "cycle": F.l1_loss(self.make_sim(to_sim), sim)
@@ -66,7 +66,7 @@ class UNITMethod(Method):
             "cycle_divergence": 2 * code_divergence(means_back),
         }
         self.descend(self.generators, self._weighted(told))
-        told["discriminator"] = _judgement(self.of_sim, sim, simulated) + _judgement(
+        told["discriminator"] = self._judgement(self.of_sim, sim, simulated) + self._judgement(
             self.of_real, real, refined
         )
         self.descend(self.discriminators, told["discriminator"])
@@ -80,6 +80,11 @@ class UNITMethod(Method):
     def _drawn(self, means: Tensor) -> Tensor:
         """Codes about their means, of one domain's images and then of the other's."""
         return means + torch.cat([self.team.normal(half) for half in means.chunk(2)])
+
+    def _judgement(self, discriminator: nn.Module, own: Tensor, generated: Tensor) -> Tensor:
+        """A discriminator's loss on images of its domain and on generated ones."""
+        judged = discriminator(self.noisy(generated.detach()))
+        return logistic(discriminator(self.noisy(own)), True) + logistic(judged, False)
 
     def _weighted(self, told: dict[str, Tensor]) -> Tensor:
         """The sum of the generators' losses."""
@@ -104,12 +109,6 @@ def code_divergence(means: Tensor) -> Tensor:
         means: (B, C, h, w); the variance is 1.
     """
     return divergence(means) / means[0].numel()
-
-
-def _judgement(discriminator: nn.Module, own: Tensor, generated: Tensor) -> Tensor:
-    """A discriminator's loss on images of its domain and on generated ones."""
-    judged = discriminator(generated.detach())
-    return logistic(discriminator(own), True) + logistic(judged, False)
 
 
 def _code_blocks(width: int, share: bool) -> tuple[nn.Module, nn.Module]:

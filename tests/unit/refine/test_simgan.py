@@ -180,21 +180,6 @@ def test_the_discriminator_follows_its_loss_alone() -> None:
         torch.testing.assert_close(found.grad, wanted.grad)
 
 
-def test_all_that_the_discriminator_sees_has_noise_on_it() -> None:
-    made, seen = method(noise=0.5), []
-    made.discriminator.register_forward_pre_hook(lambda _, given: seen.append(given[0].clone()))
-    with initial_weights(0):
-        made._train_refiner(batch().sim, adversarial=True)
-        made._train_discriminator(batch())
-        plain = [made.refiner(batch().sim).detach(), batch().real]
-    assert len(seen) == 3, "refined images, real ones, and refined ones from the history"
-    # Of the first, before the refiner's step, the weights are no longer there.
-    for noise in [seen[1] - plain[1], seen[2] - plain[0]]:
-        assert float(noise.mean()) == pytest.approx(0, abs=0.03)
-        assert float(noise.std()) == pytest.approx(0.5, abs=0.03)
-    assert float((seen[0][..., 1:] - seen[0][..., :-1]).detach().std()) > 0.6, "by the noise"
-
-
 # --- the order of training -----------------------------------------------------------------
 
 
