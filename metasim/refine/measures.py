@@ -16,7 +16,6 @@ from metasim.errors import DataError
 from metasim.learn.discrepancies import RBF, mmd2
 from metasim.learn.discrepancies.kernels import frozen_scale
 from metasim.learn.features import RandomConvFeatures, extract
-from metasim.learn.features.base import channels_first
 from metasim.learn.initial import initial_weights
 from metasim.refine.tensors import to_tensor
 
@@ -137,8 +136,8 @@ def measures(
     """How near renders and refined renders are to target images, and to one another.
 
     FID, KID and MMD are taken in the features of a convolutional network with fixed random
-    weights, standardised on renders and target images together: they see looks and layout, on any
-    images, and are to be compared within a run, not with published ones.
+    weights, brought to one scale on renders and target images together: they see looks and layout,
+    on any images, and are to be compared within a run, not with published ones.
 
     Args:
         plain: uint8 (N, H, W, 3), renders.
@@ -153,18 +152,31 @@ def measures(
     Raises:
         DataError: when there are too few images, or they are too small.
     """
-    features = RandomConvFeatures(_WIDTH)
-    features.standardise(channels_first(np.concatenate([plain, real])))
-    wanted = extract(features, real)
+    network = RandomConvFeatures(_WIDTH)
+    after, before, wanted = _on_one_scale(
+        *(extract(network, images) for images in (refined, plain, real))
+    )
     scale = frozen_scale(wanted)
     found: dict[str, float] = {}
-    for images, name in ((refined, ""), (plain, "_unrefined")):
-        given = extract(features, images)
+    for given, name in ((after, ""), (before, "_unrefined")):
         found[f"fid{name}"] = frechet_distance(given, wanted)
         found[f"kid{name}"] = kernel_distance(given, wanted, seed).mean
         found[f"mmd{name}"] = float(mmd2(given.double(), wanted.double(), RBF([scale])))
     found["ssim"] = float(similarity(refined, plain).mean())
     return found
+
+
+def _on_one_scale(refined: Tensor, plain: Tensor, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Features (., D) about their mean, of which those of renders and targets vary by about 1.
+
+    All have the same scale: were each brought to its own, those that hardly act would be blown up
+    where images are much alike (a table-top), and what nobody sees of a refined one would decide.
+    """
+    known = torch.cat([plain, real])
+    centre = known.mean(0)
+    scale = (known - centre).square().mean().sqrt() + 1e-6
+    after, before, wanted = ((one - centre) / scale for one in (refined, plain, real))
+    return after, before, wanted
 
 
 def farther(found: Mapping[str, float]) -> list[str]:

@@ -116,3 +116,18 @@ def test_refining_that_leads_away_from_the_target_is_told() -> None:
     assert problem.startswith("refined images are farther from the target's than plain renders")
     assert not farther(measures(far, near, real, seed=0))
     assert not farther(measures(near, near, real, seed=0)), "not changed is not farther"
+
+
+def test_what_nobody_sees_does_not_decide_where_images_are_much_alike() -> None:
+    """Grounds of one grey, but for a square: a shade of the ground counts less than the square."""
+    rng = np.random.default_rng(0)
+
+    def scenes(square: int, ground: int) -> np.ndarray:
+        images = np.full((40, 32, 32, 3), ground, np.uint8)
+        images[:, 12:20, 12:20] = (square + rng.integers(-20, 20, (40, 1, 1, 1))).astype(np.uint8)
+        return images
+
+    plain, real = scenes(220, 80), scenes(60, 80)
+    found = measures(plain, scenes(60, 82), real, seed=0)
+    for name in ("fid", "kid"):
+        assert found[name] < 0.1 * found[f"{name}_unrefined"], name
