@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from metasim.learn.initial import initial_weights
@@ -16,17 +15,13 @@ from metasim.refine.networks.patch import PatchDiscriminator
 from metasim.refine.networks.simgan import LocalDiscriminator
 from metasim.refine.networks.spade import MultiscaleDiscriminator
 from metasim.refine.networks.unit import StridedDiscriminator
-from metasim.refine.options import Refine, Trained
 from metasim.refine.team import Team
+from tests.unit.refine.small import METHODS, small
 
 SIDE, COUNT = 16, 16
-METHODS: dict[str, dict[str, Any]] = {
-    "simgan": {"width": 4, "blocks": 1, "refiner_warmup": 0, "discriminator_warmup": 0},
-    "cyclegan": {"width": 4, "blocks": 1},
-    "cut": {"width": 4, "blocks": 1, "patches": 8, "embedding": 8},
-    "unit": {"width": 4, "layers": 2},
-    "pix2pix": {"width": 4, "depth": 3},
-    "spade": {"width": 4, "hidden": 8, "halvings": 2, "render": True, "condition": []},
+SETTINGS: dict[str, dict[str, Any]] = {
+    "simgan": {"refiner_warmup": 0, "discriminator_warmup": 0},
+    "spade": {"render": True, "condition": []},
 }
 # How often some are shown: generated images twice and a domain's own once, to each of the
 # discriminators; SPADE's see both at once.
@@ -35,10 +30,7 @@ JUDGES = (PatchDiscriminator, LocalDiscriminator, MultiscaleDiscriminator, Strid
 
 
 def made(name: str, noise: float) -> Method:
-    options = TypeAdapter[Refine](Refine).validate_python(
-        {"method": name, "batch_size": COUNT, "noise": noise, **METHODS[name]}
-    )
-    assert isinstance(options, Trained)
+    options = small(name, batch_size=COUNT, noise=noise, **SETTINGS.get(name, {}))
     return make_method(options, (SIDE, SIDE), 0, seed=0)
 
 

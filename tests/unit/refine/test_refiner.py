@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pydantic import TypeAdapter
 
 from metasim.errors import DataError, PluginError
 from metasim.learn.archive import pack, unpack
@@ -15,7 +14,7 @@ from metasim.learn.initial import initial_weights
 from metasim.refine.export import export_refiner
 from metasim.refine.make import make_method
 from metasim.refine.method import Batch
-from metasim.refine.options import SPADE, CycleGAN, Refine, Trained
+from metasim.refine.options import CycleGAN
 from metasim.refine.refiner import Form, TrainedRefiner, read_refiner
 from metasim.refine.rendered import RefinedRenderer
 from metasim.render.base import Renderer
@@ -23,25 +22,14 @@ from metasim.rng import stream
 from metasim.scene.grammar import SceneGrammar
 from metasim.testing import AnalyticRenderer, RendererContract
 from metasim_mnist import MnistRenderer
+from tests.unit.refine.small import METHODS, small
 
-SMALL: dict[str, dict[str, Any]] = {
-    "simgan": {"width": 4, "blocks": 1},
-    "cyclegan": {"width": 4, "blocks": 1, "discriminator_width": 4},
-    "cut": {"width": 4, "blocks": 1, "discriminator_width": 4, "patches": 4, "embedding": 4},
-    "unit": {"width": 4, "blocks": 1, "layers": 2},
-    "pix2pix": {"width": 4, "depth": 3, "discriminator_width": 4},
-    "spade": {"width": 2, "hidden": 4, "halvings": 2, "layers": 2},
-}
 FORM = Form((16, 16))
 CYCLE = CycleGAN(width=4, blocks=1, discriminator_width=4)
 
 
-def settings(method: str) -> Trained:
-    return TypeAdapter(Refine).validate_python({"method": method, **SMALL[method]})
-
-
 def refiner(method: str = "cyclegan", form: Form = FORM, seed: int = 0) -> TrainedRefiner:
-    options = settings(method)
+    options = small(method)
     if method == "spade":
         form = Form(form.size, ("classes",), ("a", "b"))
     channels = 3 if method == "spade" else 0
@@ -58,7 +46,7 @@ def condition(method: str, count: int) -> np.ndarray[Any, np.dtype[np.float32]] 
     return np.random.default_rng(1).random((count, 3, 16, 16)).astype(np.float32)
 
 
-@pytest.mark.parametrize("method", SMALL)
+@pytest.mark.parametrize("method", METHODS)
 def test_each_image_is_refined_for_itself_bit_for_bit(method: str) -> None:
     made, sim, told = refiner(method), images(11), condition(method, 11)
     refined = made.refine(sim, told)
@@ -70,7 +58,7 @@ def test_each_image_is_refined_for_itself_bit_for_bit(method: str) -> None:
     assert not np.array_equal(refined, sim)
 
 
-@pytest.mark.parametrize("method", SMALL)
+@pytest.mark.parametrize("method", METHODS)
 def test_a_file_holds_all_of_it(tmp_path: Path, method: str) -> None:
     made = refiner(method)
     made.write(tmp_path / "refiner.pt")
@@ -89,7 +77,7 @@ def test_other_seeds_begin_with_other_weights() -> None:
 
 def test_a_perceptual_loss_needs_weights_while_training_alone(tmp_path: Path) -> None:
     weights = tmp_path / "vgg19.pt"
-    options = SPADE(perceptual=1.0, weights=weights, **SMALL["spade"])
+    options = small("spade", perceptual=1.0, weights=weights)
     with pytest.raises(DataError, match=r"vgg19.pt does not exist"):
         make_method(options, (16, 16), 3, 0)
     assert make_method(options, (16, 16), 3, 0, training=False).paired
@@ -182,7 +170,7 @@ def test_a_renderer_of_another_size_is_refused() -> None:
         RefinedRenderer(MnistRenderer(image_size=(32, 32)), refiner())
 
 
-@pytest.mark.parametrize("method", SMALL)
+@pytest.mark.parametrize("method", METHODS)
 def test_torchscript_gives_what_the_refiner_gives_of_any_number_of_images(
     method: str, tmp_path: Path
 ) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from metasim.learn.initial import initial_weights
@@ -14,16 +13,14 @@ from metasim.refine.make import make_method
 from metasim.refine.method import Batch, Method
 from metasim.refine.networks.resnet import ResnetGenerator
 from metasim.refine.networks.simgan import Refiner
-from metasim.refine.options import Refine, Trained
+from tests.unit.refine.small import small
 
 SIDE = 16
 METHODS = ("simgan", "cyclegan", "cut")
-SMALL = {"width": 4, "blocks": 1, "batch_size": 4, "learning_rate": 2e-3}
 
 
 def made(name: str, **settings: Any) -> Method:
-    options = TypeAdapter[Refine](Refine).validate_python({"method": name, **SMALL, **settings})
-    assert isinstance(options, Trained)
+    options = small(name, batch_size=4, learning_rate=2e-3, **settings)
     return make_method(options, (SIDE, SIDE), 0, seed=0)
 
 

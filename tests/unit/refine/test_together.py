@@ -10,38 +10,34 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from metasim.errors import DataError, Interrupted, TrainingError
 from metasim.learn.archive import unpack
 from metasim.progress import Silent
 from metasim.refine.base import Form
 from metasim.refine.make import check_fit, make_method
-from metasim.refine.options import Refine, Trained
+from metasim.refine.options import Trained
 from metasim.refine.sampling import Domains
 from metasim.refine.stage import Stage
 from metasim.refine.team import Team
 from metasim.refine.together import together
 from metasim.refine.training import Training
+from tests.unit.refine.small import small
 
 CPU = torch.device("cpu")
 SLOW = pytest.mark.slow
-SMALL: dict[str, dict[str, Any]] = {
-    "simgan": {"width": 4, "refiner_warmup": 1, "discriminator_warmup": 1, "history": 6},
-    "cyclegan": {"width": 4, "blocks": 1, "discriminator_width": 4, "pool": 3},
-    "cut": {"width": 4, "blocks": 1, "discriminator_width": 4, "patches": 8, "embedding": 4},
-    "unit": {"width": 4, "layers": 3},
-    "pix2pix": {"width": 4, "depth": 3, "discriminator_width": 4, "condition": []},
-    "spade": {"width": 2, "hidden": 4},
+WARM_UP = {"refiner_warmup": 1, "discriminator_warmup": 1, "history": 6}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "simgan": WARM_UP,
+    "cyclegan": {"pool": 3},
+    "pix2pix": {"condition": []},
 }
 
 
 def options(method: str, **given: Any) -> Trained:
     few = {"steps": 4, "batch_size": 4, "learning_rate": 1e-4}
-    settings = {"method": method, **few, **SMALL[method], **given}
-    made = TypeAdapter[Refine](Refine).validate_python(settings)
-    assert isinstance(made, Trained)
-    return made
+    return small(method, **few, **SETTINGS.get(method, {}), **given)
 
 
 def domains(method: str) -> Domains:
