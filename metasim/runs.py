@@ -95,8 +95,9 @@ class RunDir(RunFolder):
     @property
     def whole(self) -> RunDir | None:
         """The run that this is a round of, where it is one."""
-        above = RunDir(self.path.resolve().parent)
-        return above if self.path.name.startswith(_ROUND) and above.config_path.is_file() else None
+        here = self.path.resolve()  # "." is one, too
+        above = RunDir(here.parent)
+        return above if here.name.startswith(_ROUND) and above.config_path.is_file() else None
 
     @property
     def _provenance_path(self) -> Path:

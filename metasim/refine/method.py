@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -105,6 +105,17 @@ class Method(nn.Module, ABC):
         """Images with normal noise of the options' standard deviation, for a discriminator."""
         noise = self.settings.noise
         return images + noise * self.team.normal(images) if noise else images
+
+    def telling_apart(
+        self,
+        loss: Callable[[Tensor, bool], Tensor],
+        discriminator: Callable[[Tensor], Tensor],
+        own: Tensor,
+        generated: Tensor,
+    ) -> Tensor:
+        """A discriminator's loss on images of its domain and on generated ones."""
+        found = loss(discriminator(self.noisy(own)), True)
+        return found + loss(discriminator(self.noisy(generated.detach())), False)
 
     def training_state(self) -> dict[str, Any]:
         """What a next step needs beside the networks' weights, copied."""

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from pydantic import TypeAdapter
 
 from metasim.progress import Silent
@@ -29,6 +28,7 @@ from metasim.refine.sampling import Domains
 from metasim.refine.together import together
 from metasim.refine.trained import TrainedRefiner
 from metasim.refine.training import Training
+from metasim.yamlfile import COMMAND_LINE, parse
 from tests.benchmarks.commands import settings_argument
 from tests.benchmarks.records import machine, say, spread, table, words, write_json
 
@@ -104,9 +104,8 @@ def main() -> None:
     settings_argument(parser)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    more = {
-        key: yaml.safe_load(value) for key, _, value in (one.partition("=") for one in args.more)
-    }
+    pairs = (one.partition("=") for one in args.more)
+    more = {key: parse(value, COMMAND_LINE).data for key, _, value in pairs}
     found = []
     for method in args.methods:
         for side in map(int, args.sides):

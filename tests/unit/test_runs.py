@@ -351,3 +351,17 @@ def test_find_takes_the_newest_run_of_a_folder_and_a_run_as_it_is(tmp_path):
     assert RunDir.find(runs[0].path) == runs[0]
     with pytest.raises(RunError):
         RunDir.find(tmp_path / "nothing")
+
+
+def test_a_round_knows_the_run_that_it_is_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunDir.create(tmp_path, "demo", seed=0)
+    one = run.earlier(1)
+    one.path.mkdir()
+    assert one.whole is None, "of nothing that counts as a run yet"
+    run.write_config("name: demo\n")
+    assert one.whole == run
+    assert run.whole is None
+    monkeypatch.chdir(one.path)
+    assert RunDir(Path()).whole == run

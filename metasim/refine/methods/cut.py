@@ -54,10 +54,7 @@ class CUTMethod(Method):
         # As many images of each domain: the mean of both is that of all.
         nce = self._contrast(images, translated, mirrored).view(-1, len(batch.sim)).mean(1)
         self.descend(self.of_generator, adversarial + options.nce * nce.mean())
-        judged = 0.5 * (
-            least_squares(self.discriminator(self.noisy(batch.real)), True)
-            + least_squares(self.discriminator(self.noisy(refined.detach())), False)
-        )
+        judged = 0.5 * self.telling_apart(least_squares, self.discriminator, batch.real, refined)
         self.descend(self.of_discriminator, judged)
         told = {"generator": adversarial, "discriminator": judged}
         told |= zip(("nce", "nce_identity")[: len(nce)], nce, strict=True)

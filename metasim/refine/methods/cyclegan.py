@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import chain
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from metasim.refine.losses import least_squares
 from metasim.refine.method import Batch, Method
@@ -64,8 +64,8 @@ class CycleGANMethod(Method):
             told["identity"] = identity
         self.descend(self.generators, loss)
         judged = 0.5 * (
-            self._judgement(self.of_real, real, self.pooled("real", refined))
-            + self._judgement(self.of_sim, sim, self.pooled("sim", simulated))
+            self.telling_apart(least_squares, self.of_real, real, self.pooled("real", refined))
+            + self.telling_apart(least_squares, self.of_sim, sim, self.pooled("sim", simulated))
         )
         self.descend(self.discriminators, judged)
         told["discriminator"] = judged
@@ -75,10 +75,3 @@ class CycleGANMethod(Method):
         """What the generator makes of renders; the condition is not looked at."""
         out: Tensor = self.to_real(sim)
         return out
-
-    def _judgement(self, discriminator: nn.Module, own: Tensor, generated: Tensor) -> Tensor:
-        """A discriminator's loss on images of its domain and on generated ones."""
-        judged = discriminator(self.noisy(own))
-        return least_squares(judged, True) + least_squares(
-            discriminator(self.noisy(generated)), False
-        )

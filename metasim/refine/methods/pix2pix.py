@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -48,14 +49,12 @@ class Pix2PixMethod(Method):
         """The generator, then the discriminator."""
         given = shown(self.options.render, batch.sim, batch.condition)
         refined = self.generator(given)
-        adversarial = logistic(self._judge(given, refined), True)
+        judge = partial(self._judge, given)
+        adversarial = logistic(judge(self.noisy(refined)), True)
         l1 = F.l1_loss(refined, batch.real)
         loss = adversarial + self.options.l1 * l1
         self.descend(self.of_generator, loss)
-        judged = 0.5 * (
-            logistic(self._judge(given, batch.real), True)
-            + logistic(self._judge(given, refined.detach()), False)
-        )
+        judged = 0.5 * self.telling_apart(logistic, judge, batch.real, refined)
         self.descend(self.of_discriminator, judged)
         told = {"generator": adversarial, "l1": l1, "discriminator": judged}
         return {name: value.detach() for name, value in told.items()}
@@ -70,5 +69,5 @@ class Pix2PixMethod(Method):
 
     def _judge(self, given: Tensor, images: Tensor) -> Tensor:
         """Judgements (B, 1, h, w) of images, for what they are made of."""
-        judged: Tensor = self.discriminator(torch.cat([given, self.noisy(images)], 1))
+        judged: Tensor = self.discriminator(torch.cat([given, images], 1))
         return judged

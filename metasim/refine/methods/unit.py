@@ -66,9 +66,9 @@ class UNITMethod(Method):
             "cycle_divergence": 2 * code_divergence(means_back),
         }
         self.descend(self.generators, self._weighted(told))
-        told["discriminator"] = self._judgement(self.of_sim, sim, simulated) + self._judgement(
-            self.of_real, real, refined
-        )
+        told["discriminator"] = self.telling_apart(
+            logistic, self.of_sim, sim, simulated
+        ) + self.telling_apart(logistic, self.of_real, real, refined)
         self.descend(self.discriminators, told["discriminator"])
         return {name: value.detach() for name, value in told.items()}
 
@@ -80,11 +80,6 @@ class UNITMethod(Method):
     def _drawn(self, means: Tensor) -> Tensor:
         """Codes about their means, of one domain's images and then of the other's."""
         return means + torch.cat([self.team.normal(half) for half in means.chunk(2)])
-
-    def _judgement(self, discriminator: nn.Module, own: Tensor, generated: Tensor) -> Tensor:
-        """A discriminator's loss on images of its domain and on generated ones."""
-        judged = discriminator(self.noisy(generated.detach()))
-        return logistic(discriminator(self.noisy(own)), True) + logistic(judged, False)
 
     def _weighted(self, told: dict[str, Tensor]) -> Tensor:
         """The sum of the generators' losses."""
