@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from metasim.errors import DataError
 from metasim.refine.questions import Examiner, Labelled
 from metasim.render.base import Rendered, Renderer
 from metasim.render.drawing import draw, joined
-from metasim.render.geometry import Mesh
+from metasim.render.wrapped import Wrapped
 from metasim.scene.graph import Scene
 
 __all__ = ["GatedRenderer"]
@@ -19,7 +19,7 @@ __all__ = ["GatedRenderer"]
 _ATTEMPTS: Final = 50
 
 
-class GatedRenderer(Renderer):
+class GatedRenderer(Wrapped):
     """Chooses scenes whose images pass a gate, and draws them as it saw them then.
 
     Args:
@@ -30,13 +30,9 @@ class GatedRenderer(Renderer):
         rejected: how many images did not pass so far.
     """
 
-    # Scenes were checked against the kinds of the renderer behind it.
-    kinds: ClassVar[Mapping[str, frozenset[str]]] = {}
-
     def __init__(self, renderer: Renderer, examiner: Examiner) -> None:
-        self.renderer, self.examiner = renderer, examiner
-        self.image_size = renderer.image_size
-        self.known_categories = renderer.known_categories
+        super().__init__(renderer)
+        self.examiner = examiner
         self.rejected = 0
         self._chosen: dict[int, tuple[Scene, Rendered]] = {}  # by the scene's identity
 
@@ -76,11 +72,3 @@ class GatedRenderer(Renderer):
         known = [self._chosen.pop(id(scene), None) for scene in scenes]
         parts = [drawn for scene, drawn in filter(None, known)]
         return joined(parts) if len(parts) == len(scenes) else self.renderer.render(scenes)
-
-    def meshes(self) -> Mapping[str, Mesh]:
-        """The renderer's."""
-        return self.renderer.meshes()
-
-    def close(self) -> None:
-        """Close the renderer."""
-        self.renderer.close()

@@ -72,7 +72,8 @@ def generate_dataset(
         count: images in all, at least 1.
         seed: recorded, and compared on ``resume``.
         make_scenes: gives the scenes of a range of indices, in order. The scene of an
-            index must follow from the index (and the seed) alone.
+            index must follow from the index (and the seed) alone. Called in another thread where
+            the renderer is a pool of workers.
         renderer: draws them.
         formats: of :data:`FORMATS`, besides ``labels.jsonl``.
         classes: (kind, category) of what there may be in the images, where that is known.
@@ -224,14 +225,19 @@ def _missing(
         if shards.is_finished(number):
             told(batch.stop)
             continue
-        scenes = list(make_scenes(batch))
+        yield partial(_draw, number, batch, make_scenes, renderer)
+
+
+def _draw(
+    number: int,
+    batch: range,
+    make_scenes: Callable[[range], Sequence[Scene]],
+    renderer: Renderer,
+) -> _Drawn:
+    try:
+        scenes = list(make_scenes(batch))  # here, since choosing them may draw
         if len(scenes) != len(batch):
             raise ValueError(f"make_scenes must give {len(batch)} scenes, got {len(scenes)}")
-        yield partial(_draw, number, batch, scenes, renderer)
-
-
-def _draw(number: int, batch: range, scenes: list[Scene], renderer: Renderer) -> _Drawn:
-    try:
         return number, scenes, draw(renderer, scenes)
     except RenderError as error:
         told = RenderError(f"images {batch.start} to {batch.stop - 1}: {error}")

@@ -1,12 +1,29 @@
-"""Which device the feature networks run on."""
+"""What torch computes on: a device, and threads of the processor."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
 from metasim.errors import ConfigError, Mistake
 
-__all__ = ["arithmetic", "resolve_device"]
+__all__ = ["arithmetic", "computing_on", "resolve_device"]
+
+
+@contextmanager
+def computing_on(threads: int | None) -> Iterator[None]:
+    """Within the block, torch has so many threads of the processor; None leaves them as they are.
+
+    Small layers are done sooner on one thread than on several, which have to wait for each other.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def arithmetic(device: torch.device) -> str:

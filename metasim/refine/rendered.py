@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from metasim.errors import PluginError
 from metasim.refine.conditions import conditions
 from metasim.refine.refiner import Refiner
 from metasim.render.base import Rendered, Renderer
-from metasim.render.geometry import Mesh
+from metasim.render.wrapped import Wrapped
 from metasim.scene.graph import Scene
 
 __all__ = ["RefinedRenderer"]
 
 
-class RefinedRenderer(Renderer):
+class RefinedRenderer(Wrapped):
     """Draws with another renderer, and refines its images.
 
     Labels, ids and planes are those of the renderer: that they hold for the refined images, too,
@@ -37,10 +37,8 @@ class RefinedRenderer(Renderer):
                 f"{renderer.image_size[0]} x {renderer.image_size[1]}; set image_size, or leave "
                 "out --refined"
             )
-        self.renderer, self.refiner = renderer, refiner
-        self.image_size = renderer.image_size
-        self.kinds = renderer.kinds  # type: ignore[misc]
-        self.known_categories = renderer.known_categories
+        super().__init__(renderer)
+        self.refiner = refiner
 
     def render(self, scenes: Sequence[Scene]) -> Rendered:
         """Draw a batch, and refine its images."""
@@ -48,11 +46,3 @@ class RefinedRenderer(Renderer):
         form = self.refiner.form
         told = conditions(drawn, form.condition, form.classes) if form.condition else None
         return replace(drawn, images=self.refiner.refine(drawn.images, told))
-
-    def meshes(self) -> Mapping[str, Mesh]:
-        """The renderer's."""
-        return self.renderer.meshes()
-
-    def close(self) -> None:
-        """Close the renderer."""
-        self.renderer.close()

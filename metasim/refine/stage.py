@@ -14,7 +14,7 @@ from metasim.data.pictures import encode_png
 from metasim.errors import DataError, Interrupted, RunError, TrainingError
 from metasim.files import remove_temporaries, write_atomic
 from metasim.learn.archive import pack, unpack
-from metasim.learn.device import arithmetic
+from metasim.learn.device import arithmetic, computing_on
 from metasim.progress import Progress
 from metasim.refine.base import Form, Refiner
 from metasim.refine.belonging import belongings, differences
@@ -180,10 +180,12 @@ class Stage:
     def _trained(self) -> TrainedRefiner:
         assert isinstance(self.options, Trained)
         told = channels(self.form.condition, self.form.classes)
-        method = make_method(self.options, self.form.size, told, self.seed)
-        training = Training(method, self.domains, self.seed, self.device, self.progress)
-        self._go_on(training)
-        self._run(training)
+        with computing_on(self.options.threads):
+            self._arithmetic = arithmetic(self.device)
+            method = make_method(self.options, self.form.size, told, self.seed)
+            training = Training(method, self.domains, self.seed, self.device, self.progress)
+            self._go_on(training)
+            self._run(training)
         self._note(training)
         return TrainedRefiner(self.options, method, self.form, self.device)
 
@@ -249,7 +251,7 @@ class Stage:
         state = {
             "belongings": self.belongings,
             "seconds": self.seconds,
-            "arithmetic": arithmetic(self.device),
+            "arithmetic": self._arithmetic,
             **training.state_dict(),
         }
         self._write(self._checkpoints / f"step-{training.step:08d}.pt", pack(state))
@@ -285,10 +287,11 @@ class Stage:
                 f"{path} must fit the settings of its refinement, but does not "
                 f"({' '.join(str(error).split())[:120]}); remove it, and the one before it is used"
             ) from error
-        if computed != (here := arithmetic(self.device)):
+        if computed != self._arithmetic:
             self.progress.log(
-                f"the refinement was computed with {computed} until here, and goes on with {here}: "
-                "its numbers agree with those of an uninterrupted one to rounding only"
+                f"the refinement was computed with {computed} until here, and goes on with "
+                f"{self._arithmetic}: its numbers agree with those of an uninterrupted one to "
+                "rounding only"
             )
 
     def _write(self, path: Path, data: bytes) -> None:

@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 
 from metasim.errors import TrainingError
 from metasim.learn.archive import pack, unpack
+from metasim.learn.device import computing_on
 from metasim.progress import Silent
 from metasim.refine.make import make_method
 from metasim.refine.options import Refine, Trained
@@ -48,13 +49,12 @@ def together(training: Training) -> Iterator[None]:
     if count == 1:
         yield
         return
-    before = torch.get_num_threads()
-    threads = max(1, before // count)
+    threads = max(1, torch.get_num_threads() // count)
     with (
         tempfile.TemporaryDirectory() as name,
         _helpers(Path(name), count, _task(training, threads)) as helpers,
+        computing_on(threads),
     ):
-        torch.set_num_threads(threads)
         try:
             with _group(Path(name), 0, count, training.device):
                 training.join(Processes())
@@ -66,7 +66,6 @@ def together(training: Training) -> Iterator[None]:
             raise _ended(Path(name), gone[0]) from error
         finally:
             training.join(ALONE)
-            torch.set_num_threads(before)
 
 
 def help_out(folder: Path, rank: int, count: int, data: bytes) -> None:

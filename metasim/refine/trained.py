@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -9,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from metasim.learn.device import computing_on
 from metasim.refine.base import Form, Refiner
 from metasim.refine.method import Method
 from metasim.refine.options import Trained
@@ -44,18 +47,31 @@ class TrainedRefiner(Refiner):
         images: npt.NDArray[np.uint8],
         condition: npt.NDArray[np.float32] | None = None,
     ) -> npt.NDArray[np.uint8]:
-        """See :meth:`metasim.refine.base.Refiner.refine`."""
+        """See :meth:`metasim.refine.base.Refiner.refine`.
+
+        Threads of the processor have a chunk each: they need not wait for each other, and what
+        comes out does not depend on how many they are.
+        """
         self._check_size(images)
         out = np.empty_like(images)
-        with torch.no_grad():
-            for start in range(0, len(images), CHUNK):
-                rows = slice(start, start + CHUNK)
-                sim = whole(to_tensor(images[rows], self.device))
-                told = None
-                if condition is not None:
-                    told = whole(torch.from_numpy(condition[rows]).to(self.device))
-                refined = self.method.refine(sim, told)
-                out[rows] = from_tensor(refined[: len(images[rows])])
+
+        @torch.no_grad()
+        def fill(start: int) -> None:
+            rows = slice(start, start + CHUNK)
+            sim = whole(to_tensor(images[rows], self.device))
+            told = None
+            if condition is not None:
+                told = whole(torch.from_numpy(condition[rows]).to(self.device))
+            out[rows] = from_tensor(self.method.refine(sim, told)[: len(images[rows])])
+
+        starts = range(0, len(images), CHUNK)
+        threads = torch.get_num_threads() if self.device.type == "cpu" else 1
+        with (
+            computing_on(1),
+            ThreadPoolExecutor(threads, "metasim-refine", partial(torch.set_num_threads, 1)) as at,
+        ):
+            for _ in at.map(fill, starts):
+                pass
         return out
 
     def state_dict(self) -> dict[str, Any]:

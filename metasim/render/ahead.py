@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from metasim.render.base import Renderer
 from metasim.render.pool import WorkerPool
+from metasim.render.wrapped import innermost
 
 __all__ = ["in_turn"]
 
@@ -22,12 +23,13 @@ def in_turn(renderer: Renderer, jobs: Iterable[Callable[[], T]]) -> Generator[T]
     renderer in this process does not, since it may have to stay in its thread.
 
     Args:
-        renderer: what the jobs draw with. When this is closed early, so that a job is cut off, a
-            pool draws nothing any more.
+        renderer: what the jobs, and nothing else, draw with. When this is closed early, so that a
+            job is cut off, a pool draws nothing any more.
         jobs: asked for in the caller's thread, each while the one before may still be at work.
     """
-    if isinstance(renderer, WorkerPool):
-        yield from _one_ahead(renderer, jobs)
+    pool = innermost(renderer)
+    if isinstance(pool, WorkerPool):
+        yield from _one_ahead(pool, jobs)
     else:
         for job in jobs:
             yield job()

@@ -125,6 +125,19 @@ def test_a_refined_dataset_has_the_scenes_and_labels_of_the_gate(
         assert np.array_equal(np.asarray(Image.open(one)), np.asarray(Image.open(same)))
 
 
+def test_workers_draw_the_same_refined_dataset(
+    metasim: Command, refined: Path, tmp_path: Path
+) -> None:
+    # More than two batches, so that one is drawn while another is written.
+    asked = ("generate", refined, "--count", "150", "--refined")
+    assert metasim(*asked, "--out", tmp_path / "here").code == 0
+    assert metasim(*asked, "--out", tmp_path / "there", "--workers", "{count: 2}").code == 0
+    here, there = (read_dataset(tmp_path / name) for name in ("here", "there"))
+    assert np.array_equal(here.images(), there.images())
+    labels = [(tmp_path / name / "labels.jsonl").read_bytes() for name in ("here", "there")]
+    assert labels[0] == labels[1]
+
+
 def test_a_run_that_did_not_refine_says_so(metasim: Command, tmp_path: Path, refined: Path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(refined, copy)

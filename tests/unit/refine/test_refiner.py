@@ -9,6 +9,7 @@ import torch
 
 from metasim.errors import DataError, PluginError
 from metasim.learn.archive import pack, unpack
+from metasim.learn.device import computing_on
 from metasim.learn.features.vgg import VGG19
 from metasim.learn.initial import initial_weights
 from metasim.refine.export import export_refiner
@@ -56,6 +57,17 @@ def test_each_image_is_refined_for_itself_bit_for_bit(method: str) -> None:
         assert np.array_equal(some, refined[rows])
     assert np.array_equal(made.refine(sim, told), refined)
     assert not np.array_equal(refined, sim)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_threads_share_the_images_and_change_nothing(method: str) -> None:
+    made, sim, told, found = refiner(method), images(43), condition(method, 43), []
+    for threads in (1, 3):
+        with computing_on(threads):
+            found.append(made.refine(sim, told))
+            assert torch.get_num_threads() == threads
+    assert np.array_equal(*found)
+    assert len(np.unique(found[0], axis=0)) == 43
 
 
 @pytest.mark.parametrize("method", METHODS)

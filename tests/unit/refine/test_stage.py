@@ -105,6 +105,24 @@ def test_a_refiner_is_made_and_all_is_where_it_belongs(tmp_path: Path) -> None:
     assert np.array_equal(picture[20:36, 2:18], refiner.refine(domains().sim)[0])
 
 
+def test_training_has_the_threads_that_were_asked_for_and_nothing_else_has(tmp_path: Path) -> None:
+    before, seen = torch.get_num_threads(), []
+
+    def stop() -> bool:
+        seen.append(torch.get_num_threads())
+        return len(seen) == 2
+
+    folder = tmp_path / "refine"
+    wanted = before + 1  # whatever the machine has
+    with pytest.raises(Interrupted):
+        staged(folder, CYCLE | {"threads": wanted}, stop=stop).carry_out()
+    assert (seen, torch.get_num_threads()) == ([wanted] * 2, before)
+    heard = Heard()
+    staged(folder, CYCLE | {"threads": wanted}, progress=heard).carry_out()
+    assert heard.said == []  # not of other threads, as outside of it
+    assert torch.get_num_threads() == before
+
+
 @pytest.mark.parametrize(
     ("settings", "steps"), [(CYCLE, 1), (CYCLE, 4), (CYCLE, 6), (SIMGAN, 2), (SIMGAN, 4)]
 )

@@ -53,15 +53,31 @@ def training(method: str, **given: Any) -> Training:
     return Training(made, domains(method), 3, CPU, Silent())
 
 
-def stage(folder: Path, method: str, stop: Callable[[], bool] = lambda: False) -> Stage:
+class Heard(Silent):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def log(self, message: str) -> None:
+        self.said.append(message)
+
+
+def stage(
+    folder: Path,
+    method: str,
+    stop: Callable[[], bool] = lambda: False,
+    progress: Silent | None = None,
+    threads: int = 2,
+) -> Stage:
     return Stage(
         folder,
-        options(method, processes=2),
+        options(method, processes=2, threads=threads),
         domains(method),
         Form((16, 16)),
         seed=3,
         device=CPU,
-        progress=Silent(),
+        progress=progress or Silent(),
         stop=stop,
     )
 
@@ -123,7 +139,9 @@ def test_a_stopped_stage_goes_on_bit_for_bit(tmp_path: Path) -> None:
     asked = iter([False, True])
     with pytest.raises(Interrupted):
         stage(tmp_path / "parts", "cyclegan", lambda: next(asked)).carry_out()
-    parts = stage(tmp_path / "parts", "cyclegan").carry_out()
+    heard = Heard()
+    parts = stage(tmp_path / "parts", "cyclegan", progress=heard).carry_out()
+    assert heard.said == []  # as many threads for each process as there were
     sim = domains("cyclegan").sim
     assert np.array_equal(parts.refine(sim, None), whole.refine(sim, None))
     files = [tmp_path / name / "checkpoints/step-00000004.pt" for name in ("whole", "parts")]
