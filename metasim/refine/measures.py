@@ -171,10 +171,12 @@ def _on_one_scale(refined: Tensor, plain: Tensor, real: Tensor) -> tuple[Tensor,
 
     All have the same scale: were each brought to its own, those that hardly act would be blown up
     where images are much alike (a table-top), and what nobody sees of a refined one would decide.
+    Renders and targets count alike, however many there are of each: so do few refined images of a
+    method that takes long compare with the many of another.
     """
-    known = torch.cat([plain, real])
-    centre = known.mean(0)
-    scale = (known - centre).square().mean().sqrt() + 1e-6
+    centre = (plain.mean(0) + real.mean(0)) / 2
+    parts = [(one - centre).square().mean() for one in (plain, real)]
+    scale = torch.stack(parts).mean().sqrt() + 1e-6
     after, before, wanted = ((one - centre) / scale for one in (refined, plain, real))
     return after, before, wanted
 

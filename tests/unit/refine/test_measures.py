@@ -131,3 +131,14 @@ def test_what_nobody_sees_does_not_decide_where_images_are_much_alike() -> None:
     found = measures(plain, scenes(60, 82), real, seed=0)
     for name in ("fid", "kid"):
         assert found[name] < 0.1 * found[f"{name}_unrefined"], name
+
+
+def test_few_images_are_measured_by_the_scale_of_many() -> None:
+    rng = np.random.default_rng(0)
+    real = rng.integers(0, 100, (200, 16, 16, 3)).astype(np.uint8)
+    plain = (150 + rng.integers(0, 100, (200, 16, 16, 3))).astype(np.uint8)
+    refined = (20 + rng.integers(0, 100, (200, 16, 16, 3))).astype(np.uint8)
+    many = measures(plain, refined, real, seed=0)
+    few = measures(plain[:20], refined[:20], real, seed=0)
+    for name in ("kid", "kid_unrefined", "mmd_unrefined"):
+        assert few[name] == pytest.approx(many[name], rel=0.15), name
