@@ -494,12 +494,17 @@ def test_the_ground_truth_is_that_of_the_reference_peer(
     near = np.linalg.norm(got.normals - expected.normals, axis=3)[things] < 1e-3
     assert near.mean() > 0.98  # but where two faces meet
     visible = []
-    for ours, theirs in zip(got.labels, expected.labels, strict=True):
-        for one, other in zip(ours, theirs, strict=True):
+    # Where faces of two things lie in one plane, the last bit of a depth says which one is seen,
+    # and that bit is another on other processors.
+    tied = (~same & (np.abs(got.depth - expected.depth) < 1e-5)).sum((1, 2))
+    for row, (ours, theirs) in enumerate(zip(got.labels, expected.labels, strict=True)):
+        for number, (one, other) in enumerate(zip(ours, theirs, strict=True), start=1):
             assert (one.node, one.category) == (other.node, other.category)
             assert one.box == pytest.approx(other.box, abs=1)
             assert one.full_box is not None
-            assert one.visible == pytest.approx(other.visible, abs=0.03)
+            seen = int((expected.instances[row] == number).sum())
+            shares = tied[row] * other.visible / seen if seen else 0.0
+            assert one.visible == pytest.approx(other.visible, abs=0.03 + shares)
             if max(map(abs, other.full_box or ())) < 2 * max(size):
                 assert one.full_box == pytest.approx(other.full_box, abs=1)
             visible.append(one.visible)
