@@ -71,4 +71,6 @@ class GatedRenderer(Wrapped):
         """What was seen of the scenes when they were chosen; else they are drawn."""
         known = [self._chosen.pop(id(scene), None) for scene in scenes]
         parts = [drawn for scene, drawn in filter(None, known)]
-        return joined(parts) if len(parts) == len(scenes) else self.renderer.render(scenes)
+        if scenes and len(parts) == len(scenes):
+            return joined(parts)
+        return self.renderer.render(scenes)

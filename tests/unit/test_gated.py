@@ -9,6 +9,8 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from metasim.data.dataset import FORMATS
+from metasim.data.format import Format
 from metasim.errors import DataError
 from metasim.gated import GatedRenderer
 from metasim.refine.gate import Judged
@@ -17,7 +19,7 @@ from metasim.render.base import Rendered, Renderer
 from metasim.rng import stream
 from metasim.scene.grammar import SceneGrammar
 from metasim.scene.graph import Scene
-from metasim.testing import AnalyticRenderer
+from metasim.testing import AnalyticRenderer, RendererContract, SolidsRenderer
 
 grammar = SceneGrammar.model_validate({"root": cast("Any", AnalyticRenderer.example)["root"]})
 
@@ -41,6 +43,26 @@ class Bright(Examiner):
     def judge(self, images: np.ndarray, known: Labelled) -> Judged:
         passed = images.sum(axis=(1, 2, 3), dtype=np.int64) % 2 == 1
         return Judged({}, passed & (not self.questions))
+
+
+class Gated(GatedRenderer):
+    """Shapes behind a gate."""
+
+    kinds = AnalyticRenderer.kinds
+    example = AnalyticRenderer.example
+
+    def __init__(self) -> None:
+        super().__init__(AnalyticRenderer(), Bright())
+
+
+class TestContract(RendererContract):
+    renderer = Gated
+
+
+@pytest.mark.parametrize("data_format", FORMATS.values())
+def test_formats_may_ask_it_for_an_empty_batch(data_format: type[Format]) -> None:
+    """BOP does, and no refined dataset could be written in it."""
+    data_format(GatedRenderer(SolidsRenderer(), Bright()))
 
 
 def make(index: int, attempt: int) -> Scene:
