@@ -114,7 +114,7 @@ class Trained(RefineOptions):
             its own, or its share of the processor's threads. They draw the same random numbers,
             and batch norm sees the images of one process alone.
         threads: of the processor, that training has in all; none for as many as PyTorch takes.
-            Images of 32 pixels are trained on sooner with one than with two.
+            Most methods train on 32 pixels sooner with one than with two.
         noise: standard deviation, in units of half the range of brightness, of noise on all images
             that a discriminator sees. It then cannot go by single pixels, where one domain has
             noise of its own that no generator can make (instance noise; Sonderby et al., 2017,
