@@ -25,6 +25,7 @@ from metasim.render.base import Rendered
 from metasim.scene.graph import Scene
 from metasim.target import load_target
 from metasim.testing import AnalyticRenderer
+from tests.unit.told import Told
 
 SIZE = (16, 16)
 Blobs = Callable[..., Experiment]
@@ -56,16 +57,6 @@ def test_it_is_drawn_once(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None
     again = load_target(blobs(), SIZE, Silent())
     assert np.array_equal(first.images, again.images)
     assert list(first.scenes) == list(again.scenes)
-
-
-class Told(Silent):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.messages: list[str] = []
-
-    def log(self, message: str) -> None:
-        self.messages.append(message)
 
 
 def test_two_that_want_it_at_once_draw_it_once(

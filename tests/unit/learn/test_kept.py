@@ -21,6 +21,7 @@ from metasim.rng import stream
 from metasim.scene.grammar import SceneGrammar
 from metasim.scene.graph import Scene
 from metasim.testing import AnalyticRenderer
+from tests.unit.told import Told
 
 GRAMMAR = SceneGrammar.model_validate(AnalyticRenderer.example)
 
@@ -159,12 +160,6 @@ def test_clearing_takes_what_is_ours(tmp_path: Path) -> None:
 def test_a_full_disk_stops_the_keeping_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Told(Silent):
-        messages: list[str] = []  # noqa: RUF012
-
-        def log(self, message: str) -> None:
-            self.messages.append(message)
-
     class Full(io.FileIO):
         def write(self, data: Any) -> int:
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -172,11 +167,12 @@ def test_a_full_disk_stops_the_keeping_alone(
     monkeypatch.setattr("os.fdopen", lambda handle, mode: Full(handle, mode))
     complaints: list[Any] = []
     monkeypatch.setattr("sys.unraisablehook", complaints.append)
-    keeping = KeptRenders(Counting(), tmp_path, Told())
+    told = Told()
+    keeping = KeptRenders(Counting(), tmp_path, told)
     for start in (0, 5):
         drawn = keeping.render(scenes(start))
         assert np.array_equal(drawn.images, AnalyticRenderer().render(scenes(start)).images)
-    (message,) = Told.messages
+    (message,) = told.messages
     assert "No space left on device" in message
     gc.collect()
     assert complaints == []

@@ -24,11 +24,11 @@ from metasim.learn.task import (
     group_loss,
     train_task_network,
 )
-from metasim.progress import Silent
 from metasim.render.base import Label, Rendered
 from metasim.rng import stream
 from metasim.scene.grammar import SceneGrammar
 from metasim.testing import AnalyticRenderer
+from tests.unit.told import Told
 
 SCENES, GROUPS = 6, 3
 VALUES = torch.tensor([0.0, 1.0])
@@ -149,16 +149,6 @@ def bars(upright: Tensor, turned: Tensor, rng: np.random.Generator) -> Rendered:
         image[(slice(None), slice(place, place + 2)) if up else slice(place, place + 2)] = 220
     labels = tuple((label("a" if up else "b"),) for up in upright.tolist())
     return Rendered(images, np.zeros(images.shape[:3], np.int32), labels)
-
-
-class Told(Silent):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.messages: list[str] = []
-
-    def log(self, message: str) -> None:
-        self.messages.append(message)
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from metasim.refine.options import Refine
 from metasim.refine.refiner import StyledRefiner, TrainedRefiner, read_refiner
 from metasim.refine.sampling import Domains
 from metasim.refine.stage import Stage
+from tests.unit.told import Told
 
 CPU = torch.device("cpu")
 FORM = Form((16, 16))
@@ -38,16 +39,6 @@ SIMGAN = {
     "refiner_warmup": 3, "discriminator_warmup": 2,
 }  # fmt: skip
 NST = {"method": "nst", "stand_in": "random", "iterations": 2}
-
-
-class Heard(Silent):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def log(self, message: str) -> None:
-        self.said.append(message)
 
 
 def domains(count: int = 5) -> Domains:
@@ -117,9 +108,9 @@ def test_training_has_the_threads_that_were_asked_for_and_nothing_else_has(tmp_p
     with pytest.raises(Interrupted):
         staged(folder, CYCLE | {"threads": wanted}, stop=stop).carry_out()
     assert (seen, torch.get_num_threads()) == ([wanted] * 2, before)
-    heard = Heard()
+    heard = Told()
     staged(folder, CYCLE | {"threads": wanted}, progress=heard).carry_out()
-    assert heard.said == []  # not of other threads, as outside of it
+    assert heard.messages == []  # not of other threads, as outside of it
     assert torch.get_num_threads() == before
 
 
@@ -191,9 +182,9 @@ def test_checkpoints_come_as_time_goes_by_and_a_damaged_one_is_passed_over(tmp_p
     saved = sorted((tmp_path / "checkpoints").iterdir())
     assert [path.name[-4:] for path in saved] == ["1.pt", "2.pt", "3.pt"]
     saved[2].write_bytes(saved[2].read_bytes()[:-1])
-    heard = Heard()
+    heard = Told()
     assert same(staged(tmp_path, progress=heard).carry_out(), wanted)
-    assert heard.said == [
+    assert heard.messages == [
         "damaged and passed over: step-00000003.pt (ValueError); step-00000002.pt is used"
     ]
 
@@ -209,9 +200,9 @@ def test_all_damaged_is_told(tmp_path: Path) -> None:
 def test_a_damaged_refiner_is_made_again_of_the_last_checkpoint(tmp_path: Path) -> None:
     wanted = staged(tmp_path).carry_out()
     (tmp_path / "refiner.pt").write_bytes(b"anything")
-    heard = Heard()
+    heard = Told()
     assert same(staged(tmp_path, progress=heard).carry_out(), wanted)
-    assert "made again from the last checkpoint" in heard.said[0]
+    assert "made again from the last checkpoint" in heard.messages[0]
 
 
 def test_a_refiner_that_does_not_say_what_it_was_made_of_is_left(tmp_path: Path) -> None:

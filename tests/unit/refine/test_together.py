@@ -24,6 +24,7 @@ from metasim.refine.team import Team
 from metasim.refine.together import together
 from metasim.refine.training import Training
 from tests.unit.refine.small import small
+from tests.unit.told import Told
 
 CPU = torch.device("cpu")
 SLOW = pytest.mark.slow
@@ -51,16 +52,6 @@ def training(method: str, **given: Any) -> Training:
     channels = 2 if method == "spade" else 0
     made = make_method(options(method, **given), (16, 16), channels, seed=1)
     return Training(made, domains(method), 3, CPU, Silent())
-
-
-class Heard(Silent):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def log(self, message: str) -> None:
-        self.said.append(message)
 
 
 def stage(
@@ -139,9 +130,9 @@ def test_a_stopped_stage_goes_on_bit_for_bit(tmp_path: Path) -> None:
     asked = iter([False, True])
     with pytest.raises(Interrupted):
         stage(tmp_path / "parts", "cyclegan", lambda: next(asked)).carry_out()
-    heard = Heard()
+    heard = Told()
     parts = stage(tmp_path / "parts", "cyclegan", progress=heard).carry_out()
-    assert heard.said == []  # as many threads for each process as there were
+    assert heard.messages == []  # as many threads for each process as there were
     sim = domains("cyclegan").sim
     assert np.array_equal(parts.refine(sim, None), whole.refine(sim, None))
     files = [tmp_path / name / "checkpoints/step-00000004.pt" for name in ("whole", "parts")]
